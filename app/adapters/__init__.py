@@ -1,0 +1,1 @@
+"""Everything that touches the world: Kafka, Redis, HTTP, local processes."""

@@ -1,0 +1,24 @@
+"""Limits of the engine, as plain data; the values come from settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """Bounds on what is kept per profile.
+
+    Attributes:
+        retention_ms: An event older than this at the partition clock is not seen by any rule.
+        retention_events: Only so many newest events of a profile are kept.
+        dedup_ids: So many newest event ids are remembered per profile,
+        dedup_ms: each for this long.
+    """
+
+    retention_ms: int = 30 * DAY_MS
+    retention_events: int = 5_000
+    dedup_ids: int = 1_000
+    dedup_ms: int = 30 * DAY_MS

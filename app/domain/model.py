@@ -1,0 +1,142 @@
+"""The nouns: tenant, profile update, segment definition, membership change.
+
+Times are integer epoch milliseconds in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+
+SEGMENT_NAMESPACE = "ups"
+"""Membership namespace of the segments this service evaluates."""
+
+Status: TypeAlias = Literal["realized", "exited"]
+CauseKind: TypeAlias = Literal[
+    "event",
+    "attribute",
+    "time",
+    "cascade",
+    "backfill",
+    "job",
+    "definition",
+    "external",
+    "profile-deleted",
+]
+EvaluationState: TypeAlias = Literal["BACKFILLING", "LIVE", "FAILED", "REMOVING"]
+
+
+class Tenant(NamedTuple):
+    """An organisation and one of its sandboxes; nothing is shared between two tenants."""
+
+    org_id: str
+    sandbox_name: str
+
+
+class ProfileKey(NamedTuple):
+    """Where a profile lives."""
+
+    tenant: Tenant
+    profile_id: str
+
+
+class Origin(NamedTuple):
+    """The input record something comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUpdate:
+    """One decoded record of the profile update topic.
+
+    Attributes:
+        event_id: For de-duplication; None is never a duplicate.
+        attributes: JSON merge patch (RFC 7396) on the profile record, or None.
+        event: One experience event, or None.
+        event_ms: When the event happened; meaningless without `event`.
+        record_ms: Kafka record timestamp: what moves the partition clock.
+        deletes: True for a tombstone; then all else is None.
+    """
+
+    key: ProfileKey
+    origin: Origin
+    record_ms: int
+    event_id: str | None = None
+    attributes: JsonObject | None = None
+    event: JsonObject | None = None
+    event_ms: int = 0
+    deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a membership changed."""
+
+    kind: CauseKind
+    event_id: str | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """One transition of one profile in one segment.
+
+    Attributes:
+        at_ms: `lastQualificationTime`: the partition clock, or the due time of a timer.
+        sequence: 1, 2, 3, … per profile and segment.
+    """
+
+    key: ProfileKey
+    segment_id: str
+    definition_version: int
+    status: Status
+    previous_status: Status | None
+    at_ms: int
+    sequence: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The stored membership of a profile in one segment."""
+
+    status: Status
+    at_ms: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDefinition:
+    """What a worker needs to know of a segment definition.
+
+    Attributes:
+        ordinal: Small number, unique in the tenant, never used again; bit position of the
+            segment in packed profiles.
+        expression: PQL text.
+        version: 1, 2, 3, …; grows when what is evaluated changes.
+    """
+
+    segment_id: str
+    ordinal: int
+    version: int
+    expression: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionSet:
+    """All definitions of a tenant at one instant.
+
+    Attributes:
+        tag: Catalogue version: number, hyphen, random id (`"12-9f3a…"`); equal tags mean equal
+            sets.
+    """
+
+    tenant: Tenant
+    tag: str
+    definitions: tuple[SegmentDefinition, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Resolved trees to decisions over time. No I/O, no clock: `now_ms` is always an argument."""
