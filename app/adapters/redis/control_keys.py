@@ -1,0 +1,87 @@
+"""Names of the control plane's Redis keys; all keys of one tenant share a slot."""
+
+from __future__ import annotations
+
+from app.domain.model import Tenant
+
+
+def tenant_text(tenant: Tenant) -> str:
+    """Return `<org>/<sandbox>`; neither part can contain a slash."""
+    return f"{tenant.org_id}/{tenant.sandbox_name}"
+
+
+def tenant_from(text: str) -> Tenant:
+    """Return the tenant that `tenant_text` wrote."""
+    org_id, _, sandbox_name = text.partition("/")
+    return Tenant(org_id, sandbox_name)
+
+
+class ControlKeys:
+    """Key names under a prefix.
+
+    Attributes:
+        tenants: Set of every tenant that ever had a definition.
+        changes: Pub/sub channel; a message is the tenant whose definitions changed.
+        relay_lock: Who relays the definition outboxes to Kafka.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.tenants = f"{prefix}:tenants"
+        self.changes = f"{prefix}:definitions-changed"
+        self.relay_lock = f"{prefix}:definition-relay"
+
+    def _of(self, tenant: Tenant, name: str) -> str:
+        return f"{self._prefix}:{{t:{tenant_text(tenant)}}}:{name}"
+
+    def catalogue(self, tenant: Tenant) -> str:
+        """Hash: `revision`, `number`, `tag`, `next-ordinal`."""
+        return self._of(tenant, "catalogue")
+
+    def tags(self, tenant: Tenant) -> str:
+        """Hash: tag by catalogue number, the newest thousand."""
+        return self._of(tenant, "catalogue-tags")
+
+    def definitions(self, tenant: Tenant) -> str:
+        """Hash: document by segment id."""
+        return self._of(tenant, "definitions")
+
+    def order(self, tenant: Tenant) -> str:
+        """Sorted set: segment id by creation time in ms."""
+        return self._of(tenant, "definition-order")
+
+    def names(self, tenant: Tenant) -> str:
+        """Hash: segment id by name."""
+        return self._of(tenant, "definition-names")
+
+    def versions(self, tenant: Tenant, segment_id: str) -> str:
+        """Hash: document by version."""
+        return self._of(tenant, f"definition-versions:{segment_id}")
+
+    def evaluated(self, tenant: Tenant) -> str:
+        """Hash: `[ordinal, version, expression, name]` by segment id, all that workers need."""
+        return self._of(tenant, "evaluated")
+
+    def uses(self, tenant: Tenant) -> str:
+        """Hash: list of segment ids asked with `inSegment`, by the segment that asks."""
+        return self._of(tenant, "definition-uses")
+
+    def ordinals(self, tenant: Tenant) -> str:
+        """Hash: segment id by ordinal, those of removed definitions too."""
+        return self._of(tenant, "ordinals")
+
+    def since(self, tenant: Tenant) -> str:
+        """Hash: catalogue number that brought the current version, by segment id."""
+        return self._of(tenant, "definition-since")
+
+    def pending(self, tenant: Tenant) -> str:
+        """Set: segment ids whose definition is `BACKFILLING`."""
+        return self._of(tenant, "backfilling")
+
+    def failures(self, tenant: Tenant) -> str:
+        """Hash: reason by segment id of the definitions that are `FAILED`."""
+        return self._of(tenant, "failed")
+
+    def outbox(self, tenant: Tenant) -> str:
+        """Stream: records of the `definitions` topic that Kafka has not acknowledged."""
+        return self._of(tenant, "definition-outbox")

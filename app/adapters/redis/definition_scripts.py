@@ -1,0 +1,99 @@
+"""The Lua scripts of the definition store: each checks first, then only writes.
+
+A write is refused (0) when the catalogue's `revision` is not the one it was decided on, so names,
+references and ordinals that were looked up before the script ran still hold inside it.
+"""
+
+from __future__ import annotations
+
+KEPT_TAGS = 1_000
+
+PUT = """
+local catalogue, definitions, order, names, versions, evaluated, uses, ordinals, since, pending,
+    failures, outbox, tags = unpack(KEYS)
+local expected, revision, channel, tenant, id, document, name, previous_name, created, version,
+    row, asks, ordinal, number, tag, record_key, record, new_version = unpack(ARGV)
+if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
+redis.call('HSET', catalogue, 'revision', revision)
+redis.call('HSET', definitions, id, document)
+redis.call('HSET', versions, version, document)
+redis.call('ZADD', order, created, id)
+if previous_name ~= name then
+  if previous_name ~= '' then redis.call('HDEL', names, previous_name) end
+  redis.call('HSET', names, name, id)
+end
+if redis.call('HSETNX', ordinals, ordinal, id) == 1 then
+  redis.call('HSET', catalogue, 'next-ordinal', tonumber(ordinal) + 1)
+end
+if asks == '' then redis.call('HDEL', uses, id) else redis.call('HSET', uses, id, asks) end
+if tag ~= '' then
+  redis.call('HSET', evaluated, id, row)
+  redis.call('HSET', catalogue, 'number', number, 'tag', tag)
+  redis.call('HSET', tags, number, tag)
+  redis.call('HDEL', tags, tonumber(number) - KEPT_TAGS)
+end
+if new_version == '1' then
+  redis.call('HSET', since, id, number)
+  redis.call('SADD', pending, id)
+  redis.call('HDEL', failures, id)
+end
+redis.call('XADD', outbox, '*', 'key', record_key, 'value', record)
+redis.call('PUBLISH', channel, tenant)
+return 1
+""".replace("KEPT_TAGS", str(KEPT_TAGS))
+"""Store a definition. An empty `tag` means that what workers evaluate did not change."""
+
+REMOVE = """
+local catalogue, definitions, order, names, versions, evaluated, uses, since, pending, failures,
+    outbox, tags = unpack(KEYS)
+local expected, revision, channel, tenant, id, name, number, tag, record_key, kept_ms =
+    unpack(ARGV)
+if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
+redis.call('HSET', catalogue, 'revision', revision, 'number', number, 'tag', tag)
+redis.call('HSET', tags, number, tag)
+redis.call('HDEL', tags, tonumber(number) - KEPT_TAGS)
+redis.call('HDEL', definitions, id)
+redis.call('ZREM', order, id)
+redis.call('HDEL', names, name)
+redis.call('HDEL', evaluated, id)
+redis.call('HDEL', uses, id)
+redis.call('HDEL', since, id)
+redis.call('SREM', pending, id)
+redis.call('HDEL', failures, id)
+redis.call('PEXPIRE', versions, kept_ms)
+redis.call('XADD', outbox, '*', 'key', record_key)
+redis.call('PUBLISH', channel, tenant)
+return 1
+""".replace("KEPT_TAGS", str(KEPT_TAGS))
+"""Remove a definition; a record without `value` is the tombstone. The ordinal stays taken."""
+
+MARK_LIVE = """
+local tags, since, pending = unpack(KEYS)
+local number, tag = unpack(ARGV)
+if redis.call('HGET', tags, number) ~= tag then return 0 end
+local became = 0
+for _, id in ipairs(redis.call('SMEMBERS', pending)) do
+  if tonumber(redis.call('HGET', since, id) or '0') <= tonumber(number) then
+    became = became + redis.call('SREM', pending, id)
+  end
+end
+return became
+"""
+"""Turn definitions live whose current version the tag contains; an unknown tag contains none."""
+
+REPORT_FAILURES = """
+local tags, since, pending, failures = unpack(KEYS)
+local number, tag = ARGV[1], ARGV[2]
+if redis.call('HGET', tags, number) ~= tag then return 0 end
+local failed = 0
+for at = 3, #ARGV, 2 do
+  local made = redis.call('HGET', since, ARGV[at])
+  if made and tonumber(made) <= tonumber(number) then
+    redis.call('SREM', pending, ARGV[at])
+    redis.call('HSET', failures, ARGV[at], ARGV[at + 1])
+    failed = failed + 1
+  end
+end
+return failed
+"""
+"""Turn definitions failed, except those that were edited or removed after the tag."""

@@ -1,0 +1,136 @@
+"""What workers read of the definitions kept in Redis, and what they report back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,
+)
+
+from app.adapters.redis.control_keys import ControlKeys, tenant_from
+from app.adapters.redis.definition_scripts import MARK_LIVE, REPORT_FAILURES
+from app.domain.errors import Unavailable
+from app.domain.model import DefinitionSet, SegmentDefinition, Tenant
+
+EMPTY_TAG = "0-0"
+"""Tag of a tenant that never had a definition."""
+
+_AWAY = (BusyLoadingError, ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError)
+_RECONNECT_SECONDS = 0.5
+_MESSAGE_SECONDS = 5.0
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turn whatever a retry may mend into `Unavailable`."""
+    try:
+        yield
+    except _AWAY as error:
+        text = f"Redis does not answer ({type(error).__name__}); nothing was written, try again"
+        raise Unavailable(text) from error
+
+
+def as_text(value: Any) -> str:
+    """Decode a reply; the client's types allow for clients that have decoded it already."""
+    return bytes(value).decode()
+
+
+class RedisDefinitionSource:
+    """Implements `app.domain.ports.DefinitionSource`.
+
+    Args:
+        redis: A client without response decoding.
+        prefix: Of every key and of the notification channel.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = "seg") -> None:
+        self._redis = redis
+        self._keys = ControlKeys(prefix)
+        self._mark_live = redis.register_script(MARK_LIVE)
+        self._report_failures = redis.register_script(REPORT_FAILURES)
+
+    async def load(self, tenant: Tenant) -> DefinitionSet:
+        """Return all definitions of a tenant and their tag, read at one instant, by ordinal."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hget(self._keys.catalogue(tenant), "tag")
+                pipeline.hgetall(self._keys.evaluated(tenant))
+                tag, rows = await pipeline.execute()
+        definitions = [_evaluated(segment_id, row) for segment_id, row in rows.items()]
+        definitions.sort(key=lambda definition: definition.ordinal)
+        return DefinitionSet(tenant, tag.decode() if tag else EMPTY_TAG, tuple(definitions))
+
+    async def tenants(self) -> list[Tenant]:
+        """Return every tenant that ever had a definition, sorted."""
+        with redis_errors():
+            members = await self._redis.smembers(self._keys.tenants)
+        return sorted(tenant_from(as_text(member)) for member in members)
+
+    async def tags(self) -> dict[Tenant, str]:
+        """Return the current tag of every tenant, in two round trips."""
+        tenants = await self.tenants()
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for tenant in tenants:
+                    pipeline.hget(self._keys.catalogue(tenant), "tag")
+                found = await pipeline.execute()
+        return {
+            tenant: tag.decode() if tag else EMPTY_TAG
+            for tenant, tag in zip(tenants, found, strict=True)
+        }
+
+    async def changed(self) -> AsyncIterator[Tenant]:
+        """Yield the tenant of each change; after a lost connection it goes on when Redis is back.
+
+        What changed while Redis was away is not yielded: look at `tags` as well.
+        """
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(self._keys.changes)
+                    while True:
+                        message = await subscription.get_message(timeout=_MESSAGE_SECONDS)
+                        if message is not None:
+                            yield tenant_from(message["data"].decode())
+            except _AWAY:
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def report_failures(self, tenant: Tenant, tag: str, failures: Mapping[str, str]) -> None:
+        """Make definitions `FAILED`, with a reason by segment id, unless edited after `tag`."""
+        if not failures:
+            return
+        keys = self._keys
+        names = [
+            keys.tags(tenant),
+            keys.since(tenant),
+            keys.pending(tenant),
+            keys.failures(tenant),
+        ]
+        pairs = [text for pair in failures.items() for text in pair]
+        with redis_errors():
+            await self._report_failures(keys=names, args=[tag.partition("-")[0], tag, *pairs])
+
+    async def mark_live(self, tenant: Tenant, tag: str) -> int:
+        """Make `BACKFILLING` definitions that the set of `tag` contains `LIVE`.
+
+        Returns:
+            How many became live; 0 for a tag that is unknown or a thousand changes old.
+        """
+        names = [self._keys.tags(tenant), self._keys.since(tenant), self._keys.pending(tenant)]
+        with redis_errors():
+            return int(await self._mark_live(keys=names, args=[tag.partition("-")[0], tag]))
+
+
+def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
+    ordinal, version, expression, name = orjson.loads(row)
+    return SegmentDefinition(segment_id.decode(), ordinal, version, expression, name)

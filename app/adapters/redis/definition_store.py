@@ -1,0 +1,253 @@
+"""Segment definitions in Redis: documents, versions, names, ordinals, tag and outbox.
+
+Every write is one script on keys of one slot, so a process that dies leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from app.adapters.redis.control_keys import tenant_text
+from app.adapters.redis.definition_scripts import PUT, REMOVE
+from app.adapters.redis.definition_source import RedisDefinitionSource, as_text, redis_errors
+from app.domain.definitions import (
+    BACKFILLING,
+    FAILED,
+    LIVE,
+    CatalogueHead,
+    DefinitionWrite,
+    EvaluationMethods,
+    StoredDefinition,
+)
+from app.domain.limits import DAY_MS
+from app.domain.model import Tenant
+
+VERSIONS_KEPT_MS = 30 * DAY_MS
+"""How long the versions of a removed definition can still be looked up."""
+
+_RANDOM_BYTES = 8
+
+
+class RedisDefinitionStore(RedisDefinitionSource):
+    """Implements `app.domain.definitions.DefinitionStore` and `app.domain.ports.DefinitionSource`.
+
+    Args:
+        redis: A client without response decoding.
+        prefix: Of every key and of the notification channel.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = "seg") -> None:
+        super().__init__(redis, prefix)
+        self._put = redis.register_script(PUT)
+        self._remove = redis.register_script(REMOVE)
+
+    async def head(self, tenant: Tenant) -> CatalogueHead:
+        """Return what the next write has to be decided on."""
+        with redis_errors():
+            revision, number, ordinal = await self._redis.hmget(
+                self._keys.catalogue(tenant), ["revision", "number", "next-ordinal"]
+            )
+        return CatalogueHead(as_text(revision or b""), int(number or 0), int(ordinal or 0))
+
+    async def get(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
+        """Return the definitions among `ids` that exist, by id, in the order asked for."""
+        if not ids:
+            return {}
+        keys = self._keys
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hmget(keys.definitions(tenant), list(ids))
+                pipeline.smismember(keys.pending(tenant), list(ids))
+                pipeline.hmget(keys.failures(tenant), list(ids))
+                rows = zip(ids, *await pipeline.execute(), strict=True)
+        return {
+            segment_id: _decoded(document, pending=bool(pending), reason=reason)
+            for segment_id, document, pending, reason in rows
+            if document is not None
+        }
+
+    async def page(
+        self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
+    ) -> tuple[int, list[StoredDefinition]]:
+        """Return how many there are, and `limit` of them from `offset` by creation time."""
+        order = self._keys.order(tenant)
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.zcard(order)
+                pipeline.zrange(order, offset, offset + limit - 1, desc=newest_first)
+                total, members = await pipeline.execute()
+        found = await self.get(tenant, [as_text(member) for member in members])
+        return total, list(found.values())
+
+    async def all(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every definition, oldest first."""
+        with redis_errors():
+            members = await self._redis.zrange(self._keys.order(tenant), 0, -1)
+        found = await self.get(tenant, [as_text(member) for member in members])
+        return list(found.values())
+
+    async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
+        """Return the id of the definition with this name."""
+        with redis_errors():
+            owner = await self._redis.hget(self._keys.names(tenant), name)
+        return as_text(owner) if owner else None
+
+    async def existing(self, tenant: Tenant, ids: Collection[str]) -> frozenset[str]:
+        """Return those of `ids` that exist."""
+        asked = list(ids)
+        if not asked:
+            return frozenset()
+        with redis_errors():
+            found = await self._redis.hmget(self._keys.since(tenant), asked)
+        pairs = zip(asked, found, strict=True)
+        return frozenset(segment_id for segment_id, known in pairs if known is not None)
+
+    async def uses(self, tenant: Tenant) -> dict[str, tuple[str, ...]]:
+        """Return what each definition asks with `inSegment`; those that ask nothing are absent."""
+        with redis_errors():
+            rows = await self._redis.hgetall(self._keys.uses(tenant))
+        return {as_text(segment_id): tuple(orjson.loads(row)) for segment_id, row in rows.items()}
+
+    async def versions(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
+        """Return the kept versions, oldest first; each with the state of the definition now."""
+        current = (await self.get(tenant, [segment_id])).get(segment_id)
+        with redis_errors():
+            rows = await self._redis.hgetall(self._keys.versions(tenant, segment_id))
+        found = [_decoded(row, pending=False, reason=None) for row in rows.values()]
+        found.sort(key=lambda definition: definition.version)
+        if current is None:
+            return found
+        return [current if one.version == current.version else one for one in found]
+
+    async def segment_ids(self, tenant: Tenant) -> dict[int, str]:
+        """Return the id of each existing definition by ordinal."""
+        loaded = await self.load(tenant)
+        return {definition.ordinal: definition.segment_id for definition in loaded.definitions}
+
+    async def ordinals(self, tenant: Tenant) -> dict[int, str]:
+        """Return the segment id of every ordinal ever given out, those of removed ones too."""
+        with redis_errors():
+            rows = await self._redis.hgetall(self._keys.ordinals(tenant))
+        return {int(ordinal): as_text(segment_id) for ordinal, segment_id in rows.items()}
+
+    async def put(self, tenant: Tenant, head: CatalogueHead, write: DefinitionWrite) -> bool:
+        """Store a definition with history, name, tag and outbox record, all or nothing.
+
+        Returns:
+            False, with nothing written, when `head` is outdated.
+        """
+        new, previous, keys = write.definition, write.previous, self._keys
+        row = _row(new)
+        changed = previous is None or row != _row(previous)
+        number, tag = _next_tag(head) if changed else (head.number, "")
+        names = [
+            keys.catalogue(tenant),
+            keys.definitions(tenant),
+            keys.order(tenant),
+            keys.names(tenant),
+            keys.versions(tenant, new.segment_id),
+            keys.evaluated(tenant),
+            keys.uses(tenant),
+            keys.ordinals(tenant),
+            keys.since(tenant),
+            keys.pending(tenant),
+            keys.failures(tenant),
+            keys.outbox(tenant),
+            keys.tags(tenant),
+        ]
+        values: list[str | bytes | int] = [
+            head.revision,
+            secrets.token_hex(_RANDOM_BYTES),
+            keys.changes,
+            tenant_text(tenant),
+            new.segment_id,
+            _encoded(new),
+            new.name,
+            previous.name if previous else "",
+            new.created_ms,
+            new.version,
+            row,
+            orjson.dumps(new.uses) if new.uses else "",
+            new.ordinal,
+            number,
+            tag,
+            _record_key(tenant, new.segment_id),
+            orjson.dumps(write.published),
+            int(previous is None or previous.version != new.version),
+        ]
+        with redis_errors():
+            # Its own slot, so not in the script; a tenant without definitions does no harm.
+            await self._redis.sadd(keys.tenants, tenant_text(tenant))
+            return bool(await self._put(keys=names, args=values))
+
+    async def remove(
+        self, tenant: Tenant, head: CatalogueHead, definition: StoredDefinition
+    ) -> bool:
+        """Remove a definition; its ordinal stays taken. False as in `put`."""
+        keys, segment_id = self._keys, definition.segment_id
+        number, tag = _next_tag(head)
+        names = [
+            keys.catalogue(tenant),
+            keys.definitions(tenant),
+            keys.order(tenant),
+            keys.names(tenant),
+            keys.versions(tenant, segment_id),
+            keys.evaluated(tenant),
+            keys.uses(tenant),
+            keys.since(tenant),
+            keys.pending(tenant),
+            keys.failures(tenant),
+            keys.outbox(tenant),
+            keys.tags(tenant),
+        ]
+        values: list[str | int] = [
+            head.revision,
+            secrets.token_hex(_RANDOM_BYTES),
+            keys.changes,
+            tenant_text(tenant),
+            segment_id,
+            definition.name,
+            number,
+            tag,
+            _record_key(tenant, segment_id),
+            VERSIONS_KEPT_MS,
+        ]
+        with redis_errors():
+            return bool(await self._remove(keys=names, args=values))
+
+
+def _next_tag(head: CatalogueHead) -> tuple[int, str]:
+    number = head.number + 1
+    return number, f"{number}-{secrets.token_hex(_RANDOM_BYTES)}"
+
+
+def _record_key(tenant: Tenant, segment_id: str) -> str:
+    return f"{tenant_text(tenant)}/{segment_id}"
+
+
+def _row(definition: StoredDefinition) -> bytes:
+    """All of a definition that workers see: equal rows need no new tag."""
+    row = (definition.ordinal, definition.version, definition.expression, definition.name)
+    return orjson.dumps(row)
+
+
+def _encoded(definition: StoredDefinition) -> bytes:
+    document = asdict(definition)
+    del document["state"], document["state_reason"]
+    return orjson.dumps(document)
+
+
+def _decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefinition:
+    fields = orjson.loads(document)
+    fields["methods"] = EvaluationMethods(**fields["methods"])
+    fields["uses"] = tuple(fields["uses"])
+    definition = StoredDefinition(**fields)
+    if reason is not None:
+        return replace(definition, state=FAILED, state_reason=reason.decode())
+    return replace(definition, state=BACKFILLING if pending else LIVE)

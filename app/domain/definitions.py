@@ -1,0 +1,140 @@
+"""Segment definitions as the control plane keeps them, and the port of their store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.domain.model import EvaluationState, JsonObject, Tenant
+
+BACKFILLING: EvaluationState = "BACKFILLING"
+LIVE: EvaluationState = "LIVE"
+FAILED: EvaluationState = "FAILED"
+REMOVING: EvaluationState = "REMOVING"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationMethods:
+    """`evaluationInfo`: stored, returned and filtered on; nothing else reads it."""
+
+    batch: bool = True
+    continuous: bool = False
+    synchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDefinition:
+    """One segment definition with everything the API shows of it.
+
+    Attributes:
+        ordinal: Small number, unique in the tenant, never used again.
+        version: 1, 2, 3, …; grows when what is evaluated changes.
+        expression: PQL text.
+        uses: Segment ids that the expression asks with `inSegment`, sorted.
+        created_ms, updated_ms: Epoch milliseconds.
+        version_ms: When the current version was made.
+        state_reason: Why the state is `FAILED`; empty otherwise.
+    """
+
+    segment_id: str
+    ordinal: int
+    version: int
+    name: str
+    description: str
+    expression: str
+    schema_name: str
+    methods: EvaluationMethods
+    merge_policy_id: str
+    profile_instance_id: str
+    uses: tuple[str, ...]
+    created_ms: int
+    updated_ms: int
+    version_ms: int
+    state: EvaluationState = BACKFILLING
+    state_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueHead:
+    """What a write was decided on; a write with an outdated head is refused by the store.
+
+    Attributes:
+        revision: Random, new with each write.
+        number: Of the catalogue tag; 0 before the first write.
+        next_ordinal: For the next definition created.
+    """
+
+    revision: str
+    number: int
+    next_ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionWrite:
+    """One definition to store.
+
+    Attributes:
+        published: Value of the record on the `definitions` topic.
+        previous: What it replaces, None when it is new.
+    """
+
+    definition: StoredDefinition
+    published: JsonObject
+    previous: StoredDefinition | None = None
+
+
+class DefinitionStore(Protocol):
+    """Definitions of all tenants. Every method raises `Unavailable` when the store is away."""
+
+    async def head(self, tenant: Tenant) -> CatalogueHead:
+        """Return what the next write has to be decided on; read it before anything else."""
+        ...
+
+    async def get(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
+        """Return the definitions among `ids` that exist, by id, in the order asked for."""
+        ...
+
+    async def page(
+        self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
+    ) -> tuple[int, list[StoredDefinition]]:
+        """Return how many there are, and `limit` of them from `offset` by creation time."""
+        ...
+
+    async def all(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every definition, oldest first."""
+        ...
+
+    async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
+        """Return the id of the definition with this name."""
+        ...
+
+    async def existing(self, tenant: Tenant, ids: Collection[str]) -> frozenset[str]:
+        """Return those of `ids` that exist."""
+        ...
+
+    async def uses(self, tenant: Tenant) -> Mapping[str, tuple[str, ...]]:
+        """Return what each definition asks with `inSegment`; those that ask nothing are absent."""
+        ...
+
+    async def versions(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
+        """Return the kept versions of a definition, oldest first."""
+        ...
+
+    async def segment_ids(self, tenant: Tenant) -> dict[int, str]:
+        """Return the id of each existing definition by ordinal."""
+        ...
+
+    async def put(self, tenant: Tenant, head: CatalogueHead, write: DefinitionWrite) -> bool:
+        """Store a definition with history, name, tag and outbox record, all or nothing.
+
+        Returns:
+            False, with nothing written, when `head` is outdated.
+        """
+        ...
+
+    async def remove(
+        self, tenant: Tenant, head: CatalogueHead, definition: StoredDefinition
+    ) -> bool:
+        """Remove a definition; its ordinal stays taken. False as in `put`."""
+        ...
