@@ -1,0 +1,27 @@
+"""Bounds on an expression, so that no text can exhaust the stack or the memory."""
+
+from __future__ import annotations
+
+from app.pql.ast import Node, children
+
+MAX_CHARACTERS = 100_000
+"""Longest accepted text."""
+
+MAX_NESTING = 60
+"""Deepest accepted nesting of brackets and prefixes in a text."""
+
+MAX_DEPTH = 100
+"""Deepest accepted tree; a path or a sum of n parts is n levels deep."""
+
+MAX_STEPS = 6
+"""Steps of a chain (PQL reference, guardrails)."""
+
+
+def is_deeper_than(node: Node, limit: int) -> bool:
+    """Tell whether the tree has more than `limit` levels; needs no recursion."""
+    level: list[Node] = [node]
+    for _ in range(limit):
+        level = [child for parent in level for child in children(parent)]
+        if not level:
+            return False
+    return True

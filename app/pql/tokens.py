@@ -1,0 +1,164 @@
+"""A cursor over tokens: look ahead, take, insist, refuse."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.pql.ast import Span, Unit
+from app.pql.errors import PqlError, refusal
+from app.pql.lexer import Token, tokenize
+from app.pql.limits import MAX_NESTING
+
+RESERVED: Final = frozenset(
+    [
+        "and",
+        "or",
+        "not",
+        "in",
+        "notin",
+        "like",
+        "matches",
+        "occurs",
+        "true",
+        "false",
+        "now",
+        "today",
+        "yesterday",
+        "tomorrow",
+        "this",
+    ]
+)
+"""Lower-case words that never are a bare name; as a field they follow a dot."""
+
+UNITS: Final[dict[str, Unit]] = {
+    "millisecond": "millisecond",
+    "milliseconds": "millisecond",
+    "second": "second",
+    "seconds": "second",
+    "minute": "minute",
+    "minutes": "minute",
+    "hour": "hour",
+    "hours": "hour",
+    "day": "day",
+    "days": "day",
+    "week": "week",
+    "weeks": "week",
+    "month": "month",
+    "months": "month",
+    "year": "year",
+    "years": "year",
+    "decade": "decade",
+    "decades": "decade",
+    "century": "century",
+    "centuries": "century",
+    "millennium": "millennium",
+    "millenium": "millennium",
+    "millenniums": "millennium",
+    "millennia": "millennium",
+}
+
+
+class TokenCursor:
+    """Reads tokens from left to right, never beyond the last one."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._tokens = tokenize(source)
+        self._words = [token.text.lower() for token in self._tokens]
+        self._position = 0
+        self._nesting = 0
+
+    @property
+    def token(self) -> Token:
+        """The next token."""
+        return self._tokens[self._position]
+
+    def peek(self, ahead: int = 0) -> Token:
+        """Return a token further on; the end token when there is none."""
+        return self._tokens[min(self._position + ahead, len(self._tokens) - 1)]
+
+    def word(self, ahead: int = 0) -> str:
+        """Return the name ahead in lower case, empty when it is no name."""
+        place = min(self._position + ahead, len(self._tokens) - 1)
+        return self._words[place] if self._tokens[place].kind == "name" else ""
+
+    def symbol(self, ahead: int = 0) -> str:
+        """Return the symbol ahead, empty when it is none."""
+        token = self.peek(ahead)
+        return token.text if token.kind == "symbol" else ""
+
+    def take(self) -> Token:
+        """Return the next token and go on."""
+        token = self._tokens[self._position]
+        if token.kind != "end":
+            self._position += 1
+        return token
+
+    def take_symbol(self, symbol: str) -> bool:
+        """Go on if the next token is this symbol."""
+        found = self.symbol() == symbol
+        if found:
+            self.take()
+        return found
+
+    def take_word(self, word: str) -> bool:
+        """Go on if the next token is this keyword, whatever its case."""
+        found = self.word() == word
+        if found:
+            self.take()
+        return found
+
+    def need_symbol(self, symbol: str, context: str) -> None:
+        """Take a symbol or refuse."""
+        if not self.take_symbol(symbol):
+            raise self.unexpected(f"`{symbol}` {context}")
+
+    def need_word(self, word: str, context: str) -> None:
+        """Take a keyword or refuse."""
+        if not self.take_word(word):
+            raise self.unexpected(f"`{word}` {context}")
+
+    def need_name(self, context: str) -> Token:
+        """Take a name or refuse."""
+        if self.token.kind != "name":
+            raise self.unexpected(f"a name {context}")
+        return self.take()
+
+    def span_from(self, start: int) -> Span:
+        """Return the span from an offset to the end of the last token taken."""
+        last = self._tokens[max(self._position - 1, 0)]
+        return Span(start, max(start, last.span.end))
+
+    def descend(self) -> None:
+        """Enter one level of nesting; `ascend` leaves it."""
+        self._nesting += 1
+        if self._nesting > MAX_NESTING:
+            message = f"the expression is nested deeper than {MAX_NESTING} levels"
+            hint = "flatten it, or move parts into segments joined by inSegment"
+            raise refusal("too-deep", message, self.token.span, self.source, hint)
+
+    def ascend(self) -> None:
+        """Leave one level of nesting."""
+        self._nesting -= 1
+
+    def refuse(self, message: str, token: Token, hint: str = "") -> PqlError:
+        """Return the error for a token that cannot stand where it does."""
+        return refusal("syntax", message, token.span, self.source, hint)
+
+    def unexpected(self, wanted: str) -> PqlError:
+        """Return the error for the next token when something else was needed."""
+        token = self.token
+        found = "the end" if token.kind == "end" else f"`{token.text}`"
+        return self.refuse(f"expected {wanted}, found {found}", token, self._remedy())
+
+    def _remedy(self) -> str:
+        before = self._tokens[self._position - 1] if self._position else None
+        if self.symbol() == "=" and before is not None and before.text == "=":
+            return "equality is written with one `=`"
+        if self.word() == "in" and before is not None and before.text.lower() == "not":
+            return "write `notIn` in one word"
+        if self.word() in {"null", "none"}:
+            return "there is no null; use .isNull() or .isNotNull()"
+        if self.word() in RESERVED:
+            return f"a field called {self.token.text} is written `$1.{self.token.text}`"
+        return ""
