@@ -29,6 +29,7 @@ class KafkaAccess:
         org_id: Default organisation, for records that name none; may be empty.
         sandbox_name: Default sandbox.
         max_record_bytes: Largest record that the service accepts.
+        application_id: Consumer group of the workers.
     """
 
     options: Mapping[str, Any]
@@ -36,6 +37,7 @@ class KafkaAccess:
     org_id: str = ""
     sandbox_name: str = "prod"
     max_record_bytes: int = 1_048_576
+    application_id: str = "segmentation"
 
     @property
     def servers(self) -> str:
