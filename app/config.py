@@ -181,7 +181,9 @@ class Settings:
         "Partitions of every topic sharded by profile. Fixed once there is state.",
     )
     topic_replication: int = _setting(
-        _integer(1, 9), 1, "Replicas of the topics that `segmentation topics` creates."
+        _integer(0, 9),
+        0,
+        "Replicas of the topics that `segmentation topics` creates; 0 leaves it to the broker.",
     )
     processing_guarantee: str = _setting(
         _choice(EXACTLY_ONCE, AT_LEAST_ONCE),
