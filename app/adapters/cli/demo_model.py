@@ -90,6 +90,7 @@ class DemoModel:
         lag: Updates on the topic that the workers' group has not committed; None before the first
             look.
         repeated: Changes seen twice; must stay 0, as exactly once is promised.
+        trouble: What died meanwhile; empty while all is well.
         gaps: Changes whose sequence number does not follow the last one; must stay 0.
     """
 
@@ -107,6 +108,7 @@ class DemoModel:
     repeated: int = 0
     gaps: int = 0
     trouble: str = ""
+    ended_ms: int = 0
     _sent_at: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 

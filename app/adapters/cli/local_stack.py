@@ -1,0 +1,205 @@
+"""`segmentation local` as a child process, for as long as the demo runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app.domain.errors import UserError
+
+_READY_TIMEOUT_S = 300.0
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.1
+_LOG_TAIL_BYTES = 2_000
+
+
+class DemoFailed(UserError):
+    """The demo could not show what it is there to show; the message says why."""
+
+    code = "demo-failed"
+
+
+class Pids(msgspec.Struct, frozen=True):
+    """Process ids; 0 for what was given and not started."""
+
+    workers: tuple[int, ...]
+    api: int
+    kafka: int
+    redis: int
+
+
+class Ready(msgspec.Struct, frozen=True, rename="camel"):
+    """What `segmentation local` writes when everything answers."""
+
+    kafka: str
+    kafka_kind: str
+    redis: str
+    api: str
+    token: str
+    api_key: str
+    org_id: str
+    sandbox_name: str
+    topic_prefix: str
+    partitions: int
+    pids: Pids
+
+    def headers(self) -> dict[str, str]:
+        """Return the request headers that the control plane asks for (API reference)."""
+        return {
+            "Authorization": f"Bearer {self.token}",
+            "x-api-key": self.api_key,
+            "x-gw-ims-org-id": self.org_id,
+            "x-sandbox-name": self.sandbox_name,
+        }
+
+
+def replaced(before: Pids, after: Pids) -> list[str]:
+    """Return what died, told by the process ids that are no longer the same."""
+    named = [("the API", before.api, after.api), ("Kafka", before.kafka, after.kafka)]
+    named += [("Redis", before.redis, after.redis)]
+    gone = [f"{name} (process {old})" for name, old, new in named if old != new]
+    lost = [pid for pid in before.workers if pid not in after.workers]
+    return gone + [f"a worker (process {pid})" for pid in lost]
+
+
+@dataclass(slots=True)
+class LocalStack:
+    """The running child.
+
+    Attributes:
+        ready: What it said when everything answered.
+    """
+
+    ready: Ready
+    folder: Path
+    _process: asyncio.subprocess.Process
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child is alive."""
+        return self._process.returncode is None
+
+    def trouble(self) -> str:
+        """Return what died since the start; empty while all is well."""
+        if self._process.returncode is not None:
+            return f"`segmentation local` ended with status {self._process.returncode}" + _tail(
+                self.folder
+            )
+        now = _read_ready(self.folder)
+        gone = replaced(self.ready.pids, now.pids) if now else []
+        return f"{' and '.join(gone)} died and was started again" if gone else ""
+
+
+@asynccontextmanager
+async def local_stack(folder: Path, workers: int, stop: asyncio.Event) -> AsyncIterator[LocalStack]:
+    """Start `segmentation local` on a folder, wait until it is ready, and stop it in the end.
+
+    Args:
+        folder: For its data, ready file and log.
+        workers: How many workers it runs.
+        stop: Ends the waiting.
+
+    Raises:
+        DemoFailed: If it ends, or is not ready within five minutes.
+    """
+    with (folder / "local.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_command(folder, workers),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C in the terminal must reach the demo only, which then stops the rest in order.
+            start_new_session=True,
+        )
+    try:
+        ready = await _wait_until_ready(process, folder, stop)
+        yield LocalStack(ready, folder, process)
+    finally:
+        await _stop(process)
+
+
+def _command(folder: Path, workers: int) -> list[str]:
+    options = {
+        "--workers": str(workers),
+        "--data-dir": str(folder / "data"),
+        "--ready-file": str(folder / "ready.json"),
+        "--api-port": "0",
+    }
+    words = [word for option in options.items() for word in option]
+    return [sys.executable, "-m", "app", "local", *words]
+
+
+async def _wait_until_ready(
+    process: asyncio.subprocess.Process, folder: Path, stop: asyncio.Event
+) -> Ready:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if stop.is_set():
+            raise DemoFailed("stopped before everything was ready")
+        if process.returncode is not None:
+            raise DemoFailed(
+                f"`segmentation local` ended with status {process.returncode}" + _tail(folder)
+            )
+        ready = _read_ready(folder)
+        if ready is not None:
+            return ready
+        await asyncio.sleep(_POLL_S)
+    raise DemoFailed(
+        f"Kafka, Redis, workers and API were not ready within {_READY_TIMEOUT_S:.0f} s"
+        + _tail(folder)
+    )
+
+
+def _read_ready(folder: Path) -> Ready | None:
+    try:
+        return msgspec.json.decode((folder / "ready.json").read_bytes(), type=Ready)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise DemoFailed(
+            f"the ready file of `segmentation local` is not as expected: {error}"
+        ) from None
+
+
+def _tail(folder: Path) -> str:
+    """Return the end of the child's log, for a message."""
+    path = folder / "local.log"
+    text = path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+    return f"; the end of {path}:\n{text}" if text else f"; {path} is empty"
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """End the child, which ends its own; by force when it takes too long."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise DemoFailed(
+            f"`segmentation local` did not stop within {_STOP_TIMEOUT_S:.0f} s and was killed"
+        ) from None
+
+
+def place_of(ready: Ready, folder: Path) -> dict[str, Any]:
+    """Return where things run, as the fields of `demo_model.Place`."""
+    return {
+        "kafka": ready.kafka,
+        "kafka_kind": ready.kafka_kind,
+        "redis": ready.redis.rpartition("@")[2] or ready.redis,
+        "api": ready.api,
+        "workers": len(ready.pids.workers),
+        "folder": str(folder),
+    }
