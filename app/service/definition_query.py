@@ -36,13 +36,13 @@ class DefinitionQuery:
 
     Attributes:
         offset: Rows skipped.
-        methods: Names among `batch`, `continuous`, `synchronous` that must all be enabled.
+        methods: `batch`, `continuous`, `synchronous`, and whether it must be enabled or must not.
     """
 
     offset: int = 0
     limit: int = 100
     order: tuple[SortKey, ...] = NEWEST_FIRST
-    methods: tuple[str, ...] = ()
+    methods: tuple[tuple[str, bool], ...] = ()
 
     @property
     def newest_first(self) -> bool:
@@ -87,9 +87,13 @@ def _sort_key(part: str) -> SortKey:
 
 def select(definitions: Iterable[StoredDefinition], query: DefinitionQuery) -> DefinitionPage:
     """Filter, sort and cut a page out of all definitions."""
-    rows = [one for one in definitions if all(getattr(one.methods, m) for m in query.methods)]
+    rows = [one for one in definitions if _has_methods(one, query)]
     _sort(rows, query.order)
     return DefinitionPage(len(rows), tuple(rows[query.offset : query.offset + query.limit]))
+
+
+def _has_methods(definition: StoredDefinition, query: DefinitionQuery) -> bool:
+    return all(getattr(definition.methods, name) == wanted for name, wanted in query.methods)
 
 
 def _sort(rows: list[StoredDefinition], order: Sequence[SortKey]) -> None:

@@ -76,6 +76,12 @@ class RedisDefinitionSource:
             members = await self._redis.smembers(self._keys.tenants)
         return sorted(tenant_from(as_text(member)) for member in members)
 
+    async def tag(self, tenant: Tenant) -> str:
+        """Return the current tag of one tenant."""
+        with redis_errors():
+            tag = await self._redis.hget(self._keys.catalogue(tenant), "tag")
+        return as_text(tag) if tag else EMPTY_TAG
+
     async def tags(self) -> dict[Tenant, str]:
         """Return the current tag of every tenant, in two round trips."""
         tenants = await self.tenants()

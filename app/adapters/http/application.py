@@ -1,0 +1,174 @@
+"""The ASGI application: routes, error answers, and the layers every request passes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app.adapters.http.auth import Authenticator
+from app.adapters.http.definitions import definitions_router
+from app.adapters.http.errors import Fault, error_response, problem_response, request_id_of
+from app.adapters.http.gateway import Admission, Tracing
+from app.adapters.http.health import Check, health_router
+from app.adapters.http.metrics import HttpMetrics
+from app.adapters.http.profiles import profiles_router
+from app.domain.errors import SegmentationError
+from app.service.definitions import Definitions
+from app.service.profile_memberships import ProfileMemberships
+
+_HEADERS = {
+    "x-api-key": "Key of the calling application.",
+    "x-gw-ims-org-id": "Organisation, such as `0A1B2C3D4E5F60718293A4B5@AdobeOrg`.",
+    "x-sandbox-name": "Sandbox, such as `prod`; every object lives inside exactly one.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the application is wired from.
+
+    Attributes:
+        checks: What readiness depends on, by name.
+        background: Entered when the application starts and left when it stops.
+    """
+
+    authenticator: Authenticator
+    definitions: Definitions
+    memberships: ProfileMemberships
+    metrics: HttpMetrics
+    checks: Mapping[str, Check]
+    background: AbstractAsyncContextManager[None]
+
+
+def create_application(parts: Parts, version: str) -> ASGIApp:
+    """Return the whole control plane as one ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> Any:
+        async with parts.background:
+            yield
+
+    api = FastAPI(
+        title="Segmentation Service",
+        version=version,
+        description="Control plane of a self-hosted streaming segmentation service.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,  # its page loads from a CDN
+        redoc_url=None,
+    )
+    api.include_router(definitions_router(parts.definitions))
+    api.include_router(profiles_router(parts.memberships))
+    api.include_router(health_router(parts.checks, parts.metrics))
+    document = _described(api.openapi())
+    routes = _Routes(document["paths"])
+    _handle_errors(api, routes)
+    return Tracing(Admission(api, parts.authenticator), parts.metrics, routes.template_of)
+
+
+class _Routes:
+    """Templates and methods, read from the OpenAPI document."""
+
+    def __init__(self, paths: Mapping[str, Mapping[str, Any]]) -> None:
+        self._routes = [
+            (_pattern(template), template, sorted(method.upper() for method in operations))
+            for template, operations in sorted(paths.items(), key=lambda item: "{" in item[0])
+        ]
+
+    def template_of(self, path: str) -> str:
+        """Return the template that a path belongs to."""
+        for pattern, template, _ in self._routes:
+            if pattern.fullmatch(path):
+                return template
+        return "unknown"
+
+    def allowed(self, path: str) -> str:
+        """Return the value of the `Allow` header for a path."""
+        methods = {"OPTIONS"}
+        for pattern, _, found in self._routes:
+            if pattern.fullmatch(path):
+                methods.update(found)
+        if "GET" in methods:
+            methods.add("HEAD")
+        return ", ".join(sorted(methods))
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{\w+\})", template)
+    text = "".join(_part(part) for part in parts)
+    return re.compile(text)
+
+
+def _part(part: str) -> str:
+    if not part.startswith("{"):
+        return re.escape(part)
+    return ".+" if part == "{profileId}" else "[^/]+"
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the security of every route that is not open, in place."""
+    schemes: dict[str, Any] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    for name, text in _HEADERS.items():
+        schemes[name] = {"type": "apiKey", "in": "header", "name": name, "description": text}
+    document["components"]["securitySchemes"] = schemes
+    document["security"] = [{name: [] for name in schemes}]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            # The framework's own; ours is 400 with the problem document.
+            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
+                del operation["responses"]["422"]
+            if operation.get("tags") == ["Health"]:
+                operation["security"] = []
+    return document
+
+
+def _handle_errors(api: FastAPI, routes: _Routes) -> None:
+    @api.exception_handler(SegmentationError)
+    async def ours(request: Request, error: SegmentationError) -> Response:
+        return error_response(request_id_of(request), error)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _invalid_response(request_id_of(request), error.errors())
+
+    @api.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        return _framework_response(request, error, routes.allowed(request.url.path))
+
+
+def _invalid_response(request_id: str, problems: Sequence[Any]) -> Response:
+    in_body = any(problem["loc"][0] == "body" for problem in problems)
+    code = "invalid-body" if in_body else "invalid-parameter"
+    faults = [Fault(code, _located(problem)) for problem in problems]
+    return problem_response(request_id, code, faults)
+
+
+def _located(problem: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in problem["loc"][1:]) or "the body"
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{place}: {text}"
+
+
+def _framework_response(request: Request, error: HTTPException, allowed: str) -> Response:
+    request_id, path = request_id_of(request), request.url.path
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allowed})
+    if error.status_code == 405:
+        text = f"{path} does not take {request.method}; it takes {allowed}"
+        code = "method-not-allowed"
+        return problem_response(request_id, code, [Fault(code, text)], {"Allow": allowed})
+    if error.status_code == 404:
+        text = f"there is nothing at {path}; /openapi.json lists what there is"
+        return problem_response(request_id, "not-found", [Fault("not-found", text)])
+    text = str(error.detail)
+    return problem_response(request_id, "invalid", [Fault("invalid", text)])

@@ -1,0 +1,35 @@
+"""What every route shares: its base path, who calls, and the error answers it documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from app.adapters.http.errors import request_id_of
+from app.adapters.http.schemas import Problem
+from app.domain.model import Tenant
+
+BASE_PATH = "/data/core/ups"
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text}
+    for status, text in {
+        400: "The request is malformed, or the definition is refused.",
+        403: "The caller may not do this.",
+        404: "There is no such object.",
+        409: "Other objects stand against it.",
+        413: "The body is too large.",
+        422: "The name is taken.",
+        503: "Redis does not answer; try again.",
+    }.items()
+}
+
+__all__ = ["BASE_PATH", "PROBLEMS", "request_id_of", "tenant_of"]
+
+
+def tenant_of(request: Request) -> Tenant:
+    """Return the tenant that the gateway layer found; no route that needs it is open."""
+    tenant = request.scope["state"]["tenant"]
+    assert isinstance(tenant, Tenant)
+    return tenant

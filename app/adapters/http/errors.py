@@ -1,0 +1,161 @@
+"""Every error answer: one table from code to status, and the bodies of the API reference.
+
+Three shapes, by the layer that refuses: the gateway (header and token problems), the platform
+(content type), and the problem document of the service itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.domain.errors import SegmentationError
+from app.service.expressions import RefusedDefinition
+
+TYPE_BASE = "https://ns.adobe.com/aep/errors/"
+"""What problem types of the published API begin with; clients compare the whole text."""
+
+STATUS = {
+    "invalid": 400,
+    "invalid-body": 400,
+    "invalid-definition": 400,
+    "invalid-parameter": 400,
+    "sandbox-missing": 400,
+    "sandbox-unknown": 403,
+    "not-found": 404,
+    "definition-not-found": 404,
+    "definitions-not-found": 404,
+    "profile-not-found": 404,
+    "method-not-allowed": 405,
+    "conflict": 409,
+    "catalogue-busy": 409,
+    "has-dependents": 409,
+    "body-too-large": 413,
+    "name-taken": 422,
+    "internal": 500,
+    "unavailable": 503,
+}
+"""Status of each code of a problem document; anything else is `internal`."""
+
+GATEWAY = {
+    "403010": "The Authorization header is missing; send Bearer and an access token.",
+    "401013": "The access token is not valid; get a new one.",
+    "403000": "The x-api-key header is missing.",
+    "403003": "The API key is not known, or does not belong to the access token.",
+    "400003": "The x-gw-ims-org-id header is missing.",
+    "403025": "The access token is not entitled to this organisation.",
+    "403027": "The organisation id is malformed.",
+}
+"""Message of each gateway error; the status is its first three digits."""
+
+_INTERNAL = "Something went wrong here; the log of the service has the details."
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One entry of a problem document.
+
+    Attributes:
+        code: Of this entry; may be finer than that of the whole answer.
+        extra: Further fields, such as the position in an expression.
+    """
+
+    code: str
+    message: str
+    extra: dict[str, Any] | None = None
+
+
+class GatewayRefusal(Exception):
+    """A request that the gateway layer refuses; `code` is a key of `GATEWAY`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(GATEWAY[code])
+        self.code = code
+
+
+def json_response(
+    content: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a JSON answer."""
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that this request is traced by."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def gateway_response(code: str) -> Response:
+    """Return the two-field answer of the gateway layer."""
+    return json_response({"error_code": code, "message": GATEWAY[code]}, int(code[:3]))
+
+
+def content_type_response(given: str) -> Response:
+    """Return the answer to a body that is not declared as JSON."""
+    said = f"is {given!r}" if given else "is missing"
+    body = {
+        "type": "/placeholder/type/uri",
+        "status": 400,
+        "title": "BadRequestError",
+        "detail": f"The Content-Type header {said}; send application/json.",
+    }
+    return json_response(body, 400)
+
+
+def problem_document(request_id: str, code: str, faults: Iterable[Fault]) -> dict[str, Any]:
+    """Return the problem document of the service: outermost fault first."""
+    status = STATUS.get(code, 500)
+    listed = [
+        {"code": _long_code(fault.code, status), "message": fault.message, **(fault.extra or {})}
+        for fault in faults
+    ]
+    return {
+        "requestId": request_id,
+        "errors": {str(status): listed},
+        "type": f"{TYPE_BASE}{_long_code(code, status)}",
+        "title": listed[0]["message"],
+        "status": status,
+    }
+
+
+def _long_code(code: str, status: int) -> str:
+    return f"SEG-{code.upper()}-{status}"
+
+
+def problem_response(
+    request_id: str,
+    code: str,
+    faults: Iterable[Fault],
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return a problem document as an answer."""
+    document = problem_document(request_id, code, faults)
+    return json_response(document, document["status"], headers)
+
+
+def error_response(request_id: str, error: SegmentationError) -> Response:
+    """Return the answer to an error of ours; what is not for clients stays inside."""
+    if error.code not in STATUS or error.code == "internal":
+        return internal_response(request_id)
+    headers = {"Retry-After": "1"} if STATUS[error.code] == 503 else None
+    return problem_response(request_id, error.code, _faults(error), headers)
+
+
+def internal_response(request_id: str) -> Response:
+    """Return the answer to a defect of ours."""
+    return problem_response(request_id, "internal", [Fault("internal", _INTERNAL)])
+
+
+def _faults(error: SegmentationError) -> list[Fault]:
+    faults = [Fault(error.code, error.message)]
+    if isinstance(error, RefusedDefinition):
+        for problem in error.details:
+            place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
+            extra = {name: value for name, value in place.items() if value}
+            faults.append(Fault(problem.code, problem.message, extra))
+    return faults

@@ -1,0 +1,185 @@
+"""What every request passes before its route: trace id, caller, body limits, HEAD, metrics.
+
+Plain ASGI, so that a request is refused before any of its body is looked at, and an unexpected
+error is logged once and answered without its details.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+from collections.abc import Callable
+
+import orjson
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.adapters.http.auth import Authenticator
+from app.adapters.http.errors import (
+    Fault,
+    GatewayRefusal,
+    content_type_response,
+    error_response,
+    gateway_response,
+    internal_response,
+    problem_response,
+)
+from app.adapters.http.metrics import HttpMetrics
+from app.domain.errors import UserError
+
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
+"""Answered without a token."""
+
+MAX_BODY_BYTES = 1024 * 1024
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_ID_LETTERS = string.ascii_letters + string.digits
+_ID_LENGTH = 32
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+_log = structlog.get_logger(__name__)
+
+
+class Tracing:
+    """The outermost layer: request id, HEAD as GET without a body, metrics, the last catch.
+
+    Args:
+        template_of: Returns the route template of a path, for the metric labels.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: HttpMetrics, template_of: Callable[[str], str]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._template_of = template_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        without_body = scope["method"] == "HEAD"
+        inner = {**scope, "state": {**scope.get("state", {}), "request_id": request_id}}
+        if without_body:
+            inner["method"] = "GET"
+        answer = _Answer(send, request_id, without_body=without_body)
+        started = time.perf_counter()
+        try:
+            await self._app(inner, receive, answer.send)
+        except Exception:
+            _log.exception("request-failed", request_id=request_id, path=scope["path"])
+            if answer.status:  # half an answer is out: only breaking the connection is honest
+                raise
+            await internal_response(request_id)(inner, receive, answer.send)
+        finally:
+            seconds = time.perf_counter() - started
+            route = self._template_of(scope["path"])
+            self._metrics.observe(scope["method"], route, answer.status or 500, seconds)
+
+
+class _Answer:
+    """Counts and completes what goes out."""
+
+    def __init__(self, send: Send, request_id: str, *, without_body: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._without_body = without_body
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request_id
+            headers["x-content-type-options"] = "nosniff"
+            headers.setdefault("cache-control", "no-store")
+        elif self._without_body and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _request_id(given: str | None) -> str:
+    if given and _REQUEST_ID.fullmatch(given):
+        return given
+    return "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+
+
+class Admission:
+    """The gateway layer: nobody passes without a token, nothing that is not bounded JSON."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is None and scope["method"] in _WITH_BODY:
+            refusal, receive = await _checked_body(scope, receive)
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        request = Request(scope)
+        try:
+            scope["state"]["tenant"] = self._authenticator.tenant(request.headers)
+        except GatewayRefusal as refusal:
+            return gateway_response(refusal.code)
+        except UserError as error:
+            return error_response(scope["state"]["request_id"], error)
+        return None
+
+
+async def _checked_body(scope: Scope, receive: Receive) -> tuple[Response | None, Receive]:
+    """Read the whole body, unless it is too large, and see that it is JSON."""
+    request = Request(scope, receive)
+    request_id = scope["state"]["request_id"]
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        return content_type_response(kind), receive
+    body = await _bounded_body(request)
+    if body is None:
+        text = f"The body is larger than {MAX_BODY_BYTES} bytes; send less at a time."
+        code = "body-too-large"
+        return problem_response(request_id, code, [Fault(code, text)]), receive
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        text = f"The body is not JSON: {error}."
+        code = "invalid-body"
+        return problem_response(request_id, code, [Fault(code, text)]), receive
+    return None, _replay(body, receive)
+
+
+async def _bounded_body(request: Request) -> bytes | None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed

@@ -1,0 +1,63 @@
+"""Prometheus metrics of the control plane."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class HttpMetrics:
+    """A registry of its own, so that two applications in one process do not clash.
+
+    Attributes:
+        relayed: Records of the `definitions` topic that Kafka acknowledged.
+        relay_failures: Rounds of the relay that failed and will be tried again.
+        relay_active: 1 while this replica relays, 0 while another one does.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "segmentation_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "segmentation_http_request_seconds",
+            "Time to answer a request.",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.relayed = Counter(
+            "segmentation_definitions_relayed",
+            "Definition records that Kafka acknowledged.",
+            registry=self.registry,
+        )
+        self.relay_failures = Counter(
+            "segmentation_definition_relay_failures",
+            "Rounds of the definition relay that failed.",
+            registry=self.registry,
+        )
+        self.relay_active = Gauge(
+            "segmentation_definition_relay_active",
+            "1 while this replica relays definitions.",
+            registry=self.registry,
+        )
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request; `seconds` is how long it took."""
+        known = method if method in _METHODS else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(known, route).observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self.registry)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

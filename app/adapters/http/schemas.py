@@ -1,0 +1,288 @@
+"""Bodies of the API as pydantic models, with the JSON names of the API reference.
+
+Requests are lenient as the reference is: fields that only the server sets may be sent back and are
+not looked at. Answers are built by `app.service.definition_document`; their models are for OpenAPI.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.alias_generators import to_camel
+
+from app.domain.definitions import EvaluationMethods
+from app.service.definitions import DefinitionInput
+
+PROFILE_SCHEMA = "_xdm.context.profile"
+MAX_IDS = 100
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Prose = Annotated[str, StringConstraints(max_length=10_000)]
+
+_OSLO: dict[str, Any] = {
+    "name": "Oslo residents",
+    "description": "Lives in Oslo",
+    "expression": {"type": "PQL", "format": "pql/text", "value": 'homeAddress.city = "Oslo"'},
+    "schema": {"name": PROFILE_SCHEMA},
+    "evaluationInfo": {
+        "batch": {"enabled": False},
+        "continuous": {"enabled": True},
+        "synchronous": {"enabled": False},
+    },
+}
+_OSLO_STORED: dict[str, Any] = {
+    "id": "5b1d9a2e-3f70-4c0b-8e6d-b2a7d1c4f901",
+    **_OSLO,
+    "profileInstanceId": "ups",
+    "imsOrgId": "0A1B2C3D4E5F60718293A4B5@AdobeOrg",
+    "sandbox": {
+        "sandboxId": "0b6c1d52-77aa-4f0e-9d4b-2f6f3a4f9a10",
+        "sandboxName": "prod",
+        "type": "production",
+        "default": True,
+    },
+    "mergePolicyId": "c0d7a1f2-1b2c-4d3e-8f90-112233445566",
+    "dataGovernancePolicy": {"excludeOptOut": True},
+    "creationTime": 1_700_000_000_000,
+    "updateEpoch": 1_700_000_100,
+    "updateTime": 1_700_000_100_000,
+    "version": 1,
+    "evaluationState": "BACKFILLING",
+}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+class Enabled(_Body):
+    """One evaluation method."""
+
+    enabled: bool = False
+
+
+class EvaluationInfo(_Body):
+    """Requested evaluation methods; kept as information, every definition is evaluated live."""
+
+    batch: Enabled = Enabled()
+    continuous: Enabled = Enabled()
+    synchronous: Enabled = Enabled()
+
+
+class Expression(_Body):
+    """The rule: PQL as text."""
+
+    type: str = Field(description="`PQL`.")
+    format: str = Field(description="`pql/text`.")
+    value: str = Field(max_length=100_000, description="The expression.")
+
+    @field_validator("type")
+    @classmethod
+    def _pql_only(cls, value: str) -> str:
+        if value.upper() != "PQL":
+            raise ValueError(f"{value!r} cannot be evaluated here; send PQL")
+        return "PQL"
+
+    @field_validator("format")
+    @classmethod
+    def _text_only(cls, value: str) -> str:
+        if value == "pql/json":
+            raise ValueError(
+                "this version evaluates pql/text only; send the expression as PQL text with"
+                " format pql/text"
+            )
+        if value != "pql/text":
+            raise ValueError(f"{value!r} is not a format of PQL; send pql/text")
+        return value
+
+
+class SchemaClass(_Body):
+    """The class of record that a definition is about, by name or id."""
+
+    name: Line = Field(description=f"`{PROFILE_SCHEMA}`.")
+
+    @field_validator("name")
+    @classmethod
+    def _profile_only(cls, value: str) -> str:
+        if value != PROFILE_SCHEMA:
+            raise ValueError(f"{value!r} is not evaluated here; send {PROFILE_SCHEMA}")
+        return value
+
+
+class DefinitionBody(_Body):
+    """What a client may say of a segment definition; PATCH overwrites all of it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_OSLO]})
+
+    name: Name = Field(description="Unique in the sandbox.")
+    description: Prose = ""
+    expression: Expression
+    schema_class: SchemaClass = Field(alias="schema")
+    evaluation_info: EvaluationInfo | None = Field(
+        default=None, description="Absent means batch. Information only."
+    )
+    merge_policy_id: Line | None = None
+    profile_instance_id: Line = "ups"
+    payload_schema: str | None = Field(
+        default=None, description="Accepted as clients send it; has no meaning."
+    )
+
+    def to_input(self) -> DefinitionInput:
+        """Return what the use cases take."""
+        info = self.evaluation_info or EvaluationInfo(batch=Enabled(enabled=True))
+        return DefinitionInput(
+            name=self.name,
+            description=self.description,
+            expression=self.expression.value,
+            schema_name=self.schema_class.name,
+            methods=EvaluationMethods(
+                batch=info.batch.enabled,
+                continuous=info.continuous.enabled,
+                synchronous=info.synchronous.enabled,
+            ),
+            merge_policy_id=self.merge_policy_id,
+            profile_instance_id=self.profile_instance_id,
+        )
+
+
+class Reference(_Body):
+    """An object by id."""
+
+    id: Line
+
+
+class BulkGetBody(_Body):
+    """Definitions to look up."""
+
+    ids: list[Reference] = Field(min_length=1, max_length=MAX_IDS)
+
+
+class Sandbox(_Body):
+    """A sandbox; the id is stable."""
+
+    sandbox_id: str
+    sandbox_name: str
+    type: str
+    default: bool
+
+
+class Governance(_Body):
+    """Data governance of a definition."""
+
+    exclude_opt_out: bool
+
+
+class Warning(_Body):
+    """Something true that the author of an expression may not have meant."""
+
+    code: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    hint: str = ""
+
+
+class Definition(DefinitionBody):
+    """A stored segment definition."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_OSLO_STORED]})
+
+    id: str
+    ims_org_id: str
+    sandbox: Sandbox
+    data_governance_policy: Governance
+    creation_time: int = Field(description="Epoch milliseconds.")
+    update_time: int = Field(description="Epoch milliseconds.")
+    update_epoch: int = Field(description="Epoch seconds.")
+    baseline_time: int | None = Field(
+        default=None, description="Lists only: epoch seconds at which this version was made."
+    )
+    version: int = Field(description="Extension: grows when what is evaluated changes.")
+    evaluation_state: str = Field(
+        description="Extension: `BACKFILLING`, `LIVE`, `FAILED` or `REMOVING`."
+    )
+    evaluation_state_reason: str | None = Field(
+        default=None, description="Extension: why the state is `FAILED`."
+    )
+    warnings: list[Warning] | None = Field(
+        default=None, description="Extension: create and PATCH only, when there are any."
+    )
+
+
+class PageInfo(_Body):
+    """Where a page is in its list."""
+
+    total_count: int
+    total_pages: int
+    sort_field: str
+    sort: str
+    page_size: int = Field(description="Rows on this page.")
+    limit: int
+
+
+class Link(_Body):
+    """Where to read on."""
+
+    href: str
+
+
+class Links(_Body):
+    """Empty when there is nothing further."""
+
+    next: Link | None = None
+
+
+class DefinitionList(_Body):
+    """One page of segment definitions."""
+
+    segments: list[Definition]
+    page: PageInfo
+    link: Links
+
+
+class VersionList(_Body):
+    """Extension: the kept versions of one definition, oldest first."""
+
+    versions: list[Definition]
+
+
+class Message(_Body):
+    """The outcome of a deletion."""
+
+    status: bool
+    message: str
+
+
+class BulkGetAnswer(_Body):
+    """Definitions by id; a problem document in place of one that does not exist."""
+
+    results: dict[str, Any]
+
+
+class ProfileMembership(_Body):
+    """The stored memberships of one profile, by namespace and segment id."""
+
+    profile_id: str
+    segment_membership: dict[str, dict[str, Any]]
+
+
+class ProblemEntry(_Body):
+    """One fault; those of an expression carry their position."""
+
+    code: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+
+
+class Problem(_Body):
+    """The service's error body."""
+
+    request_id: str
+    errors: dict[str, list[ProblemEntry]]
+    type: str
+    title: str
+    status: int

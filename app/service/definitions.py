@@ -1,0 +1,251 @@
+"""Use cases of segment definitions: create, read, list, overwrite, remove.
+
+Optimistic: read the catalogue's head, decide, write; the store refuses the write when the head
+moved meanwhile, and the decision is taken again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from app.domain.definitions import (
+    BACKFILLING,
+    CatalogueHead,
+    DefinitionStore,
+    DefinitionWrite,
+    EvaluationMethods,
+    StoredDefinition,
+)
+from app.domain.errors import Conflict, NotFound
+from app.domain.model import Tenant
+from app.service.definition_document import default_merge_policy_id, definition_document
+from app.service.definition_query import DefinitionPage, DefinitionQuery, select
+from app.service.expressions import (
+    AcceptedExpression,
+    ExpressionProblem,
+    RefusedDefinition,
+    accept,
+    same_meaning,
+)
+from app.service.references import cycle_through, dependents_of
+
+ATTEMPTS = 200
+"""Each lost attempt means that another writer of the tenant won, so few are ever needed."""
+
+ON_BATCH = EvaluationMethods()
+"""What a definition without `evaluationInfo` gets."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionInput:
+    """What a client may choose of a definition.
+
+    Attributes:
+        expression: PQL text.
+        merge_policy_id: None for the default one.
+    """
+
+    name: str
+    expression: str
+    schema_name: str
+    description: str = ""
+    methods: EvaluationMethods = ON_BATCH
+    merge_policy_id: str | None = None
+    profile_instance_id: str = "ups"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A definition as stored, with what its author should know about it."""
+
+    definition: StoredDefinition
+    warnings: tuple[ExpressionProblem, ...] = ()
+
+
+class Definitions:
+    """The definitions of all tenants.
+
+    Args:
+        new_id: Returns a new segment id (a random UUID).
+    """
+
+    def __init__(self, store: DefinitionStore, new_id: Callable[[], str]) -> None:
+        self._store = store
+        self._new_id = new_id
+
+    async def create(self, tenant: Tenant, given: DefinitionInput, now_ms: int) -> Written:
+        """Store a new definition; it starts `BACKFILLING`.
+
+        Raises:
+            RefusedDefinition: The expression cannot be accepted.
+            Conflict: `name-taken`.
+        """
+        segment_id = self._new_id()
+
+        async def attempt(head: CatalogueHead) -> Written | None:
+            accepted = await self._accepted(tenant, segment_id, given)
+            definition = self._definition(tenant, segment_id, given, accepted, now_ms)
+            definition = replace(definition, ordinal=head.next_ordinal)
+            return await self._stored(tenant, head, definition, accepted)
+
+        return await self._retried(tenant, attempt)
+
+    async def get(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
+        """Return one definition; raises `NotFound`."""
+        found = await self._store.get(tenant, [segment_id])
+        if segment_id not in found:
+            raise NotFound(
+                f"there is no segment definition {segment_id!r} in this sandbox",
+                code="definition-not-found",
+            )
+        return found[segment_id]
+
+    async def get_many(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
+        """Return those of `ids` that exist, by id."""
+        return await self._store.get(tenant, ids)
+
+    async def find(self, tenant: Tenant, query: DefinitionQuery) -> DefinitionPage:
+        """Return one page; only filters and unusual orders read all definitions."""
+        if query.by_creation_only:
+            total, items = await self._store.page(
+                tenant, query.offset, query.limit, newest_first=query.newest_first
+            )
+            return DefinitionPage(total, tuple(items))
+        return select(await self._store.all(tenant), query)
+
+    async def versions(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
+        """Return the kept versions of a definition, oldest first; raises `NotFound`."""
+        await self.get(tenant, segment_id)
+        return await self._store.versions(tenant, segment_id)
+
+    async def overwrite(
+        self, tenant: Tenant, segment_id: str, given: DefinitionInput, now_ms: int
+    ) -> Written:
+        """Replace everything a client may choose; a new version only if evaluation changes.
+
+        Raises:
+            NotFound, RefusedDefinition: As in `get` and `create`; a cycle of `inSegment` too.
+            Conflict: `name-taken`.
+        """
+
+        async def attempt(head: CatalogueHead) -> Written | None:
+            previous = await self.get(tenant, segment_id)
+            accepted = await self._accepted(tenant, segment_id, given)
+            changed = not same_meaning(previous.expression, accepted.tree)
+            definition = replace(
+                self._definition(tenant, segment_id, given, accepted, now_ms),
+                ordinal=previous.ordinal,
+                created_ms=previous.created_ms,
+                version=previous.version + changed,
+                version_ms=now_ms if changed else previous.version_ms,
+                state=BACKFILLING if changed else previous.state,
+                state_reason="" if changed else previous.state_reason,
+            )
+            return await self._stored(tenant, head, definition, accepted, previous)
+
+        return await self._retried(tenant, attempt)
+
+    async def delete(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
+        """Remove a definition and return what it was.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: `has-dependents`: other definitions ask it.
+        """
+
+        async def attempt(head: CatalogueHead) -> StoredDefinition | None:
+            definition = await self.get(tenant, segment_id)
+            dependents = dependents_of(segment_id, await self._store.uses(tenant))
+            if dependents:
+                named = await self._named(tenant, dependents)
+                raise Conflict(
+                    f"segment definition {segment_id!r} is used by {', '.join(named)}; "
+                    "remove or change those first",
+                    code="has-dependents",
+                )
+            removed = await self._store.remove(tenant, head, definition)
+            return definition if removed else None
+
+        return await self._retried(tenant, attempt)
+
+    async def _retried(
+        self, tenant: Tenant, attempt: Callable[[CatalogueHead], Awaitable[Result | None]]
+    ) -> Result:
+        for _ in range(ATTEMPTS):
+            result = await attempt(await self._store.head(tenant))
+            if result is not None:
+                return result
+        raise Conflict(
+            "the definitions of this sandbox kept changing while this one was written; try again",
+            code="catalogue-busy",
+        )
+
+    async def _stored(
+        self,
+        tenant: Tenant,
+        head: CatalogueHead,
+        definition: StoredDefinition,
+        accepted: AcceptedExpression,
+        previous: StoredDefinition | None = None,
+    ) -> Written | None:
+        owner = await self._store.owner_of_name(tenant, definition.name)
+        if owner not in (None, definition.segment_id):
+            raise Conflict(
+                f"the name {definition.name!r} is taken by segment definition {owner}; "
+                "choose another, or PATCH that one",
+                code="name-taken",
+            )
+        document = definition_document(tenant, definition)
+        write = DefinitionWrite(definition, document, previous)
+        stored = await self._store.put(tenant, head, write)
+        return Written(definition, accepted.warnings) if stored else None
+
+    async def _accepted(
+        self, tenant: Tenant, segment_id: str, given: DefinitionInput
+    ) -> AcceptedExpression:
+        accepted = accept(given.expression)
+        if not accepted.segment_ids:
+            return accepted
+        known = await self._store.existing(tenant, accepted.segment_ids)
+        accept(given.expression, known)
+        uses = await self._store.uses(tenant)
+        cycle = cycle_through(segment_id, accepted.segment_ids, uses)
+        if cycle is not None:
+            path = " → ".join(await self._named(tenant, cycle))
+            text = f"inSegment would make a cycle: {path}"
+            hint = "Remove one of these references; a segment cannot ask itself."
+            raise RefusedDefinition(text, [ExpressionProblem("segment-cycle", text, hint=hint)])
+        return accepted
+
+    async def _named(self, tenant: Tenant, ids: Sequence[str]) -> list[str]:
+        found = await self._store.get(tenant, ids)
+        return [f"{found[one].name!r} ({one})" if one in found else one for one in ids]
+
+    @staticmethod
+    def _definition(
+        tenant: Tenant,
+        segment_id: str,
+        given: DefinitionInput,
+        accepted: AcceptedExpression,
+        now_ms: int,
+    ) -> StoredDefinition:
+        return StoredDefinition(
+            segment_id=segment_id,
+            ordinal=0,
+            version=1,
+            name=given.name,
+            description=given.description,
+            expression=given.expression,
+            schema_name=given.schema_name,
+            methods=given.methods,
+            merge_policy_id=given.merge_policy_id or default_merge_policy_id(tenant),
+            profile_instance_id=given.profile_instance_id,
+            uses=accepted.segment_ids,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            version_ms=now_ms,
+        )

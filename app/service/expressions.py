@@ -1,0 +1,94 @@
+"""Accepting or refusing the expression of a definition, with every problem at its position."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from app.domain.errors import InvalidDefinition
+from app.pql.ast import Expr
+from app.pql.checker import Checked, check
+from app.pql.errors import PqlError, Problem, locate
+from app.pql.parser import parse
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionProblem:
+    """One thing wrong with a definition.
+
+    Attributes:
+        line, column: Position in the expression, both from 1; None for what has no position.
+        hint: How to mend it; may be empty.
+    """
+
+    code: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    hint: str = ""
+
+
+class RefusedDefinition(InvalidDefinition):
+    """A definition that cannot be accepted; `details` are the problems of `problems`, in parts."""
+
+    def __init__(self, message: str, details: Iterable[ExpressionProblem]) -> None:
+        self.details = tuple(details)
+        super().__init__(message, tuple(problem.message for problem in self.details))
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedExpression:
+    """A checked expression.
+
+    Attributes:
+        tree: The parsed tree; equal trees mean the same.
+        segment_ids: Asked with `inSegment`, sorted, each once.
+        warnings: True things that the author may not have meant.
+    """
+
+    tree: Expr
+    segment_ids: tuple[str, ...]
+    warnings: tuple[ExpressionProblem, ...]
+
+
+def accept(text: str, known: Collection[str] | None = None) -> AcceptedExpression:
+    """Parse and check an expression.
+
+    Args:
+        text: PQL text.
+        known: Ids that `inSegment` may name; None to leave them unchecked.
+
+    Raises:
+        RefusedDefinition: With all problems of the checker, or the syntax problems.
+    """
+    try:
+        tree = parse(text)
+    except PqlError as error:
+        raise _refused(text, error.problems) from None
+    checked: Checked = check(tree, segments=known)
+    if checked.problems:
+        raise _refused(text, checked.problems)
+    return AcceptedExpression(
+        tree=tree,
+        segment_ids=tuple(sorted(set(checked.segment_ids))),
+        warnings=tuple(_located(text, warning) for warning in checked.warnings),
+    )
+
+
+def _refused(text: str, problems: Iterable[Problem]) -> RefusedDefinition:
+    details = [_located(text, problem) for problem in problems]
+    message = f"the expression has {len(details)} problem{'s' if len(details) > 1 else ''}"
+    return RefusedDefinition(message, details)
+
+
+def _located(text: str, problem: Problem) -> ExpressionProblem:
+    line, column = locate(text, problem.span.start)
+    return ExpressionProblem(problem.code, problem.message, line, column, problem.hint)
+
+
+def same_meaning(text: str, tree: Expr) -> bool:
+    """Tell whether `text` parses to `tree`: whitespace and parentheses make no difference."""
+    try:
+        return parse(text) == tree
+    except PqlError:  # stored by a version with a wider grammar
+        return False
