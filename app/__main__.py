@@ -126,12 +126,21 @@ def local(
 def demo(
     seconds: Annotated[float, typer.Option(min=1, help="How long; Ctrl-C ends it sooner.")] = 60,
     rate: Annotated[float, typer.Option(min=1, help="Updates per second.")] = 200,
+    profiles: Annotated[int, typer.Option(min=1, help="Customers of the shop.")] = 2_000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal customers and visits.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live table.")] = False,
 ) -> None:
     """Watch it work: a local stack, sample definitions, generated events, a live table."""
+    settings = _start("demo")
     from app.adapters.cli import demo as command
+    from app.adapters.cli.generate import Traffic
+    from app.bootstrap import kafka_access
 
-    raise typer.Exit(command.run(seconds=seconds, rate=rate, plain=plain))
+    options = command.DemoOptions(
+        Traffic(profiles=profiles, rate=rate, seed=seed), seconds, workers, plain
+    )
+    raise typer.Exit(command.run(kafka_access(settings), options))
 
 
 @cli.command()

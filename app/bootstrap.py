@@ -50,6 +50,7 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         org_id=settings.default_org_id,
         sandbox_name=settings.default_sandbox_name,
         max_record_bytes=settings.max_record_bytes,
+        application_id=settings.application_id,
     )
 
 

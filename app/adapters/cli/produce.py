@@ -79,7 +79,7 @@ def read_line(text: bytes, max_bytes: int) -> Line | None:
 
 
 def _profile_id(update: JsonObject) -> str:
-    if "header" in update and "body" in update:
+    if "header" in update or "body" in update:
         return _identity_of_envelope(update)
     profile_id = update.get("profileId")
     if not isinstance(profile_id, str) or not profile_id:
@@ -93,7 +93,7 @@ def _profile_id(update: JsonObject) -> str:
 
 def _identity_of_envelope(update: JsonObject) -> str:
     """Return the primary identity of a streaming-ingestion envelope."""
-    body = update["body"]
+    body = update.get("body")
     entity = body.get("xdmEntity") if isinstance(body, dict) else None
     identities = entity.get("identityMap") if isinstance(entity, dict) else None
     namespaces = identities.values() if isinstance(identities, dict) else ()
