@@ -8,7 +8,8 @@ from typing import Any
 from app.pql import ast
 from app.pql.ast import Declaration, Expr, OccursTail, Step, Unit
 from app.pql.precedence import ADD, BINARY, OR
-from app.pql.tokens import UNITS, TokenCursor
+from app.pql.tokens import TokenCursor
+from app.pql.words import UNITS
 
 _COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _DIRECTIONS = frozenset({"before", "after", "from"})

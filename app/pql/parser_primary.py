@@ -8,7 +8,7 @@ from app.pql import ast
 from app.pql.ast import Expr
 from app.pql.parser_clauses import ClauseParser
 from app.pql.precedence import ADD, WHOLE
-from app.pql.tokens import RESERVED, UNITS
+from app.pql.words import RESERVED, UNITS
 
 _MOMENTS = frozenset({"now", "today", "yesterday", "tomorrow"})
 _PERIODS = frozenset({"this", "last", "next"})

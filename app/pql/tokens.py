@@ -2,60 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from app.pql.ast import Span, Unit
+from app.pql.ast import Span
 from app.pql.errors import PqlError, refusal
 from app.pql.lexer import Token, tokenize
 from app.pql.limits import MAX_NESTING
-
-RESERVED: Final = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "notin",
-        "like",
-        "matches",
-        "occurs",
-        "true",
-        "false",
-        "now",
-        "today",
-        "yesterday",
-        "tomorrow",
-        "this",
-    ]
-)
-"""Lower-case words that never are a bare name; as a field they follow a dot."""
-
-UNITS: Final[dict[str, Unit]] = {
-    "millisecond": "millisecond",
-    "milliseconds": "millisecond",
-    "second": "second",
-    "seconds": "second",
-    "minute": "minute",
-    "minutes": "minute",
-    "hour": "hour",
-    "hours": "hour",
-    "day": "day",
-    "days": "day",
-    "week": "week",
-    "weeks": "week",
-    "month": "month",
-    "months": "month",
-    "year": "year",
-    "years": "year",
-    "decade": "decade",
-    "decades": "decade",
-    "century": "century",
-    "centuries": "century",
-    "millennium": "millennium",
-    "millenium": "millennium",
-    "millenniums": "millennium",
-    "millennia": "millennium",
-}
+from app.pql.words import RESERVED
 
 
 class TokenCursor:
