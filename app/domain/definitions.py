@@ -84,6 +84,20 @@ class DefinitionWrite:
     previous: StoredDefinition | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DefinitionRecord:
+    """One record that waits to be published on the `definitions` topic.
+
+    Attributes:
+        position: In the tenant's outbox; later records have later positions.
+        value: None for a tombstone.
+    """
+
+    position: bytes
+    key: str
+    value: bytes | None
+
+
 class DefinitionStore(Protocol):
     """Definitions of all tenants. Every method raises `Unavailable` when the store is away."""
 
