@@ -1,0 +1,105 @@
+"""The Redis client of a worker, and what the server must be set to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from app.domain.errors import ConfigurationError, Unavailable
+
+_AWAY = (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,
+    TryAgainError,
+    OSError,
+)
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+_WRITES_STOPPED = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN")
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turn the client's errors into ours.
+
+    Raises:
+        ConfigurationError: Redis refuses the credentials.
+        Unavailable: Whatever a retry may mend.
+    """
+    try:
+        yield
+    except _REFUSED as error:
+        raise ConfigurationError(
+            f"Redis refuses the user or a command ({type(error).__name__}):"
+            " correct SEG_REDIS_URL or the user's rights"
+        ) from error
+    except _AWAY as error:
+        raise Unavailable(f"Redis does not answer: {type(error).__name__}") from error
+    except ResponseError as error:
+        if str(error).startswith(_WRITES_STOPPED):
+            raise Unavailable(f"Redis takes no writes: {str(error)[:80]}") from error
+        raise
+
+
+def connect(url: str, *, connections: int = 16, timeout_s: float = 10.0) -> Redis:
+    """Return a client that neither decodes nor retries: the callers know what may be repeated."""
+    return Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=0,
+        max_connections=connections,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def check_server(redis: Redis) -> list[str]:
+    """Check how the server keeps data.
+
+    Returns:
+        Warnings to show.
+
+    Raises:
+        ConfigurationError: It may evict keys, which would lose state silently.
+        Unavailable: It does not answer.
+    """
+    with redis_errors():
+        await redis.ping()
+        memory = await redis.info("memory")
+        persistence = await redis.info("persistence")
+    policy = _text(memory.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise ConfigurationError(
+            f"Redis has maxmemory-policy {policy} and would drop profiles when it is full:"
+            " set maxmemory-policy to noeviction"
+        )
+    if int(persistence.get("aof_enabled", 0)) == 0:
+        return [
+            "Redis has no append-only file: a restart of it loses state;"
+            " set appendonly yes (docs/operations.md)"
+        ]
+    return []
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

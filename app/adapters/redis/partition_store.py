@@ -1,0 +1,321 @@
+"""State of the owned partitions in Redis: loaded and committed for all of them in one round trip.
+
+The owner of a partition is the only writer. Whoever became owner later has raised the epoch, and
+the commit script refuses all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from app.adapters.redis.connection import redis_errors
+from app.adapters.redis.keys import PartitionKeys, member_of, profile_of, sample_hash
+from app.adapters.redis.scripts import BEGIN_RECOVERY, CLAIM, COMMIT
+from app.domain.errors import ConfigurationError, Fenced
+from app.domain.model import ProfileKey, Tenant
+from app.service.partition import Outcome
+
+Argument = str | bytes | int
+
+
+@dataclass(slots=True)
+class StoredPartition:
+    """What Redis knows of a partition.
+
+    Attributes:
+        meta: The hash; texts.
+        outbox, recovery: None where the key is absent.
+        head_ms: Due time of the earliest timer, or None.
+    """
+
+    meta: dict[str, str]
+    outbox: bytes | None
+    recovery: bytes | None
+    head_ms: int | None
+
+
+@dataclass(slots=True)
+class Commit:
+    """One batch of one partition, ready to be written.
+
+    Attributes:
+        meta: Further fields of the hash.
+        outbox: New outbox, or None to leave the old one.
+        recovery: New recovery state, empty to end it, None to leave it.
+        stale_timers: Members to drop from the timers although the outcome says nothing of them.
+    """
+
+    partition: int
+    epoch: int
+    sequence: int
+    outcome: Outcome
+    meta: dict[str, Argument]
+    outbox: bytes | None = None
+    recovery: bytes | None = None
+    stale_timers: list[ProfileKey] = field(default_factory=list)
+
+
+class RedisPartitionStore:
+    """Reads and writes partition keys.
+
+    All methods raise `Unavailable` when Redis does not answer; every one may then be repeated.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = "seg") -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._keys: dict[int, PartitionKeys] = {}
+
+    def keys(self, partition: int) -> PartitionKeys:
+        """Return the key names of a partition."""
+        found = self._keys.get(partition)
+        if found is None:
+            found = self._keys[partition] = PartitionKeys(self._prefix, partition)
+        return found
+
+    async def meta(self, partition: int) -> dict[str, str]:
+        """Return the partition's hash; empty where there is none."""
+        with redis_errors():
+            found: Any = await self._redis.hgetall(self.keys(partition).meta)
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    async def claim(
+        self, partition: int, partitions: int, least_epoch: int, *, may_begin: bool
+    ) -> int:
+        """Raise the epoch above `least_epoch` and Redis' own.
+
+        Args:
+            partition: Which one.
+            partitions: The number of partitions of the topics.
+            least_epoch: The epoch that Kafka's group knows, 0 where it knows none.
+            may_begin: Whether an empty key space is a new one.
+
+        Returns:
+            The new epoch.
+
+        Raises:
+            ConfigurationError: Redis is empty although there was state, or the number of
+                partitions differs from the one that the state was made with.
+        """
+        status, detail = await self._script(
+            CLAIM, partition, [str(partitions), str(least_epoch), "1" if may_begin else "0"]
+        )
+        if status == "empty":
+            raise ConfigurationError(
+                f"Redis has no state of partition {partition}, but Kafka shows that there was"
+                " some: restore Redis, or run `segmentation recover`, which seeds it from the"
+                " memberships topic"
+            )
+        if status == "partitions":
+            raise ConfigurationError(
+                f"the state in Redis was made with {detail} partitions, the topics have"
+                f" {partitions}: give the topics {detail} partitions again, or run"
+                " `segmentation reshard`"
+            )
+        return int(detail)
+
+    async def load(self, partition: int) -> StoredPartition:
+        """Return everything an owner goes on from, read at one instant."""
+        keys = self.keys(partition)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hgetall(keys.meta)
+        pipe.get(keys.outbox)
+        pipe.get(keys.recovery)
+        pipe.execute_command("ZRANGE", keys.timers, 0, 0, "WITHSCORES")
+        with redis_errors():
+            meta, outbox, recovery, head = await pipe.execute()
+        return StoredPartition(
+            {name.decode(): value.decode() for name, value in meta.items()},
+            outbox,
+            recovery,
+            _head(head[1] if head else b""),
+        )
+
+    async def begin_recovery(
+        self, partition: int, epoch: int, sequence: int, recovery: bytes
+    ) -> None:
+        """Enter the replay of lost writes.
+
+        Raises:
+            Fenced: A later owner exists.
+        """
+        status, detail = await self._script(
+            BEGIN_RECOVERY, partition, [str(epoch), str(sequence), recovery]
+        )
+        if status != "ok":
+            raise Fenced(f"partition {partition}: Redis answers {status} {detail}")
+
+    async def states(
+        self, wanted: Mapping[int, Sequence[ProfileKey]]
+    ) -> dict[int, dict[ProfileKey, bytes | None]]:
+        """Load packed profiles of several partitions in one round trip."""
+        return await self._values(wanted, is_events=False)
+
+    async def events(
+        self, wanted: Mapping[int, Sequence[ProfileKey]]
+    ) -> dict[int, dict[ProfileKey, bytes | None]]:
+        """Load event frames of several partitions in one round trip."""
+        return await self._values(wanted, is_events=True)
+
+    async def due(self, until_ms: Mapping[int, int], limit: int) -> dict[int, list[ProfileKey]]:
+        """Return the profiles, earliest first, whose timer is at or before the given time."""
+        pipe = self._redis.pipeline(transaction=False)
+        for partition, until in until_ms.items():
+            pipe.execute_command(
+                "ZRANGEBYSCORE", self.keys(partition).timers, "-inf", until, "LIMIT", 0, limit
+            )
+        with redis_errors():
+            found = await pipe.execute()
+        return {
+            partition: [profile_of(member.decode()) for member in members]
+            for partition, members in zip(until_ms, found, strict=True)
+        }
+
+    async def commit(self, commits: Sequence[Commit]) -> list[int | Fenced | None]:
+        """Write the batches of several partitions in one round trip.
+
+        A batch that is stored already counts as written, so a call that failed may be repeated.
+
+        Returns:
+            For each batch the due time of the partition's earliest timer afterwards (None
+            without timers), or a `Fenced` where nothing was written.
+        """
+        arguments = [
+            [*self._named(batch.partition), *_commit_arguments(batch, self.keys(batch.partition))]
+            for batch in commits
+        ]
+        answers = await self._scripts(COMMIT, arguments)
+        return [
+            _head(detail)
+            if status in (b"ok", b"done")
+            else Fenced(
+                f"partition {batch.partition}, epoch {batch.epoch}, sequence {batch.sequence}:"
+                f" Redis answers {status.decode()} {detail.decode()}"
+            )
+            for batch, (status, detail) in zip(commits, answers, strict=True)
+        ]
+
+    async def _values(
+        self, wanted: Mapping[int, Sequence[ProfileKey]], *, is_events: bool
+    ) -> dict[int, dict[ProfileKey, bytes | None]]:
+        pipe = self._redis.pipeline(transaction=False)
+        for partition, keys in wanted.items():
+            names = self.keys(partition)
+            name_of = names.events if is_events else names.state
+            pipe.execute_command("MGET", *[name_of(key) for key in keys])
+        with redis_errors():
+            found = await pipe.execute()
+        return {
+            partition: dict(zip(keys, values, strict=True))
+            for (partition, keys), values in zip(wanted.items(), found, strict=True)
+        }
+
+    def _named(self, partition: int) -> tuple[Argument, ...]:
+        keys = self.keys(partition)
+        return (4, keys.meta, keys.outbox, keys.timers, keys.recovery)
+
+    async def _script(
+        self, script: str, partition: int, arguments: Sequence[Argument]
+    ) -> tuple[str, str]:
+        answers = await self._scripts(script, [[*self._named(partition), *arguments]])
+        status, detail = answers[0]
+        return status.decode(), detail.decode()
+
+    async def _scripts(
+        self, script: str, calls: Sequence[Sequence[Argument]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Run one script several times; where the server does not know it yet, tell it first."""
+        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        with redis_errors():
+            answers = await self._evalsha(digest, calls)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                await self._redis.script_load(script)
+                answers = await self._evalsha(digest, calls)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+    async def _evalsha(self, digest: str, calls: Sequence[Sequence[Argument]]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for arguments in calls:
+            pipe.execute_command("EVALSHA", digest, *arguments)
+        return await pipe.execute(raise_on_error=False)
+
+
+def _head(score: bytes) -> int | None:
+    return int(float(score)) if score else None
+
+
+def _commit_arguments(batch: Commit, keys: PartitionKeys) -> list[Argument]:
+    outcome = batch.outcome
+    sets: list[Argument] = []
+    deletes: list[Argument] = []
+    state_name = keys.state
+    for key, packed in outcome.states.items():
+        if packed is None:
+            deletes.append(state_name(key))
+        else:
+            sets.append(state_name(key))
+            sets.append(packed)
+    appends: list[Argument] = []
+    for key, write in outcome.events.items():
+        if write is None:
+            deletes.append(keys.events(key))
+        else:
+            (sets if write.replace else appends).extend((keys.events(key), write.frames))
+    out: list[Argument] = [str(batch.epoch), str(batch.sequence)]
+    _add_list(out, sets)
+    _add_list(out, deletes)
+    _add_list(out, appends)
+    _add_timers(out, batch)
+    _add_profiles(out, outcome, keys)
+    _add_list(out, () if batch.outbox is None else (batch.outbox,))
+    _add_list(out, () if batch.recovery is None else (batch.recovery,))
+    _add_list(out, [part for pair in batch.meta.items() for part in pair])
+    return out
+
+
+def _add_list(out: list[Argument], items: Sequence[Argument]) -> None:
+    out.append(len(items))
+    out.extend(items)
+
+
+def _add_timers(out: list[Argument], batch: Commit) -> None:
+    added: list[Argument] = []
+    removed: list[Argument] = [
+        member_of(key) for key in batch.stale_timers if key not in batch.outcome.timers
+    ]
+    for key, due_ms in batch.outcome.timers.items():
+        if due_ms is None:
+            removed.append(member_of(key))
+        else:
+            added.extend((due_ms, member_of(key)))
+    _add_list(out, added)
+    _add_list(out, removed)
+
+
+def _add_profiles(out: list[Argument], outcome: Outcome, keys: PartitionKeys) -> None:
+    added = _by_tenant(outcome.added)
+    removed = _by_tenant(outcome.removed)
+    tenants = {*added, *removed}
+    out.append(len(tenants))
+    for tenant in tenants:
+        out.append(keys.profiles(tenant))
+        _add_list(
+            out, [part for name in added.get(tenant, ()) for part in (sample_hash(name), name)]
+        )
+        _add_list(out, removed.get(tenant, ()))
+
+
+def _by_tenant(keys: Iterable[ProfileKey]) -> dict[Tenant, list[str]]:
+    found: dict[Tenant, list[str]] = {}
+    for key in keys:
+        found.setdefault(key.tenant, []).append(key.profile_id)
+    return found
