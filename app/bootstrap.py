@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from app.config import Settings
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from app.adapters.cli.clients import KafkaAccess
+    from app.adapters.http.auth import Authenticator
     from app.adapters.kafka.topics import TopicPlan
 
 
@@ -59,3 +62,82 @@ def topic_plan(settings: Settings) -> TopicPlan:
     from app.adapters.kafka.topics import TopicPlan
 
     return TopicPlan(settings.topic_prefix, settings.partitions, settings.topic_replication)
+
+
+def build_api(settings: Settings) -> ASGIApp:
+    """Return the control plane as an ASGI application; its lifespan runs the definition relay.
+
+    Raises:
+        ConfigurationError: Nobody could call it, or the credentials cannot be read.
+    """
+    import uuid
+    from importlib.metadata import version
+
+    from app.adapters.http.application import Parts, create_application
+    from app.adapters.http.background import api_background, redis_check
+    from app.adapters.http.metrics import HttpMetrics
+    from app.adapters.kafka.relay import DefinitionRelay, RelayTarget
+    from app.adapters.redis.connection import connect
+    from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
+    from app.adapters.redis.definition_store import RedisDefinitionStore
+    from app.adapters.redis.profile_reader import RedisProfileReader
+    from app.service.definitions import Definitions
+    from app.service.profile_memberships import ProfileMemberships
+
+    prefix = settings.redis_key_prefix
+    redis = connect(settings.redis_url)
+    store = RedisDefinitionStore(redis, prefix)
+    metrics = HttpMetrics()
+    relay = DefinitionRelay(
+        RedisDefinitionOutbox(redis, prefix),
+        RedisRelayLease(redis, prefix),
+        RelayTarget(
+            options=kafka_options(settings),
+            topic=f"{settings.topic_prefix}definitions",
+            partitions=settings.partitions,
+            transactional_id=f"{settings.application_id}-definitions",
+        ),
+        metrics,
+        store.changed,
+    )
+    parts = Parts(
+        authenticator=_authenticator(settings),
+        definitions=Definitions(store, lambda: str(uuid.uuid4())),
+        memberships=ProfileMemberships(
+            RedisProfileReader(redis, prefix, settings.partitions), store
+        ),
+        metrics=metrics,
+        checks={"redis": redis_check(redis), "relay": relay.problem},
+        background=api_background(redis, relay),
+    )
+    return create_application(parts, version("segmentation-service"))
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    from pathlib import Path
+
+    from app.adapters.http.auth import Authenticator, CredentialsFile, JwtVerifier, TokenSource
+
+    sources: list[TokenSource] = []
+    if settings.credentials_file:
+        sources.append(CredentialsFile(Path(settings.credentials_file)))
+    if settings.jwt_key:
+        sources.append(JwtVerifier(settings.jwt_key, settings.jwt_algorithm, settings.jwt_audience))
+    return Authenticator(sources)
+
+
+def run_api(settings: Settings) -> None:
+    """Serve the control plane until SIGINT or SIGTERM."""
+    import uvicorn
+
+    uvicorn.run(
+        build_api(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        loop="uvloop",
+        http="h11",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )

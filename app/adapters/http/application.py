@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -25,6 +26,8 @@ from app.adapters.http.profiles import profiles_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+
+_log = structlog.get_logger(__name__)
 
 _HEADERS = {
     "x-api-key": "Key of the calling application.",
@@ -135,7 +138,10 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
 def _handle_errors(api: FastAPI, routes: _Routes) -> None:
     @api.exception_handler(SegmentationError)
     async def ours(request: Request, error: SegmentationError) -> Response:
-        return error_response(request_id_of(request), error)
+        answer = error_response(request_id_of(request), error)
+        if answer.status_code == 500:
+            _log.error("request-failed", request_id=request_id_of(request), reason=error.message)
+        return answer
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

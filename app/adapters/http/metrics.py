@@ -10,13 +10,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class HttpMetrics:
-    """A registry of its own, so that two applications in one process do not clash.
-
-    Attributes:
-        relayed: Records of the `definitions` topic that Kafka acknowledged.
-        relay_failures: Rounds of the relay that failed and will be tried again.
-        relay_active: 1 while this replica relays, 0 while another one does.
-    """
+    """A registry of its own, so that two applications in one process do not clash."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,17 +27,17 @@ class HttpMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.relayed = Counter(
+        self._relayed = Counter(
             "segmentation_definitions_relayed",
             "Definition records that Kafka acknowledged.",
             registry=self.registry,
         )
-        self.relay_failures = Counter(
+        self._relay_failures = Counter(
             "segmentation_definition_relay_failures",
             "Rounds of the definition relay that failed.",
             registry=self.registry,
         )
-        self.relay_active = Gauge(
+        self._relay_active = Gauge(
             "segmentation_definition_relay_active",
             "1 while this replica relays definitions.",
             registry=self.registry,
@@ -54,6 +48,18 @@ class HttpMetrics:
         known = method if method in _METHODS else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
+
+    def relayed(self, records: int) -> None:
+        """Count records of the `definitions` topic that Kafka acknowledged."""
+        self._relayed.inc(records)
+
+    def failed(self) -> None:
+        """Count a round of the relay that failed and will be tried again."""
+        self._relay_failures.inc()
+
+    def active(self, *, holds: bool) -> None:
+        """Note whether this replica relays, or another one does."""
+        self._relay_active.set(holds)
 
     def text(self) -> bytes:
         """Return all metrics in the text format."""

@@ -21,9 +21,8 @@ from app.domain.definitions import DefinitionRecord
 from app.domain.model import Tenant
 from app.domain.partitioning import partition_of
 
-LEASE_MS = 15_000
 _ROUND_SECONDS = 10.0
-"""Less than the lease: a round that takes longer is given up before another replica may begin."""
+"""Less than the lease: a longer round is given up before another replica may begin."""
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 1.0
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)

@@ -66,6 +66,10 @@ class ControlKeys:
         """Hash: list of segment ids asked with `inSegment`, by the segment that asks."""
         return self._of(tenant, "definition-uses")
 
+    def removed(self, tenant: Tenant) -> str:
+        """Hash: `[ordinal, version, catalogue number]` by segment id, while `REMOVING`."""
+        return self._of(tenant, "removed")
+
     def ordinals(self, tenant: Tenant) -> str:
         """Hash: segment id by ordinal, those of removed definitions too."""
         return self._of(tenant, "ordinals")

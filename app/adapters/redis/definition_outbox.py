@@ -8,10 +8,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import ControlKeys, tenant_from
-from app.adapters.redis.definition_source import as_text, redis_errors
+from app.adapters.redis.definition_source import as_text
 from app.domain.definitions import DefinitionRecord
 from app.domain.model import Tenant
+
+LEASE_MS = 15_000
+"""Longer than a round of the relay may take."""
 
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -55,14 +59,14 @@ class RedisDefinitionOutbox:
             await self._redis.xdel(self._keys.outbox(tenant), *(one.position for one in records))
 
 
-class RedisRelayLock:
+class RedisRelayLease:
     """A lease: whoever stops renewing it loses it.
 
     It only keeps replicas from relaying by turns; what fences an old holder for good is the
     transactional id of its Kafka producer.
     """
 
-    def __init__(self, redis: Redis, prefix: str, lease_ms: int) -> None:
+    def __init__(self, redis: Redis, prefix: str = "seg", lease_ms: int = LEASE_MS) -> None:
         self._redis = redis
         self._key = ControlKeys(prefix).relay_lock
         self._token = secrets.token_hex(16)

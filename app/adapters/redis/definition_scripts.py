@@ -45,8 +45,8 @@ return 1
 
 REMOVE = """
 local catalogue, definitions, order, names, versions, evaluated, uses, since, pending, failures,
-    outbox, tags = unpack(KEYS)
-local expected, revision, channel, tenant, id, name, number, tag, record_key, kept_ms =
+    outbox, tags, removed = unpack(KEYS)
+local expected, revision, channel, tenant, id, name, number, tag, record_key, kept_ms, stub =
     unpack(ARGV)
 if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
 redis.call('HSET', catalogue, 'revision', revision, 'number', number, 'tag', tag)
@@ -60,6 +60,7 @@ redis.call('HDEL', uses, id)
 redis.call('HDEL', since, id)
 redis.call('SREM', pending, id)
 redis.call('HDEL', failures, id)
+redis.call('HSET', removed, id, stub)
 redis.call('PEXPIRE', versions, kept_ms)
 redis.call('XADD', outbox, '*', 'key', record_key)
 redis.call('PUBLISH', channel, tenant)
@@ -68,7 +69,7 @@ return 1
 """Remove a definition; a record without `value` is the tombstone. The ordinal stays taken."""
 
 MARK_LIVE = """
-local tags, since, pending = unpack(KEYS)
+local tags, since, pending, removed = unpack(KEYS)
 local number, tag = unpack(ARGV)
 if redis.call('HGET', tags, number) ~= tag then return 0 end
 local became = 0
@@ -77,9 +78,18 @@ for _, id in ipairs(redis.call('SMEMBERS', pending)) do
     became = became + redis.call('SREM', pending, id)
   end
 end
+local gone = redis.call('HGETALL', removed)
+for at = 1, #gone, 2 do
+  if cjson.decode(gone[at + 1])[3] <= tonumber(number) then
+    redis.call('HDEL', removed, gone[at])
+  end
+end
 return became
 """
-"""Turn definitions live whose current version the tag contains; an unknown tag contains none."""
+"""Turn definitions live whose current version the tag contains, and forget those removed by then.
+
+A tag that is unknown, as after a loss of the last writes, changes nothing.
+"""
 
 REPORT_FAILURES = """
 local tags, since, pending, failures = unpack(KEYS)

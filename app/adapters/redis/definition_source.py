@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError,
-)
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
+from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import ControlKeys, tenant_from
 from app.adapters.redis.definition_scripts import MARK_LIVE, REPORT_FAILURES
-from app.domain.errors import Unavailable
-from app.domain.model import DefinitionSet, SegmentDefinition, Tenant
+from app.domain.model import DefinitionSet, RemovedDefinition, SegmentDefinition, Tenant
 
 EMPTY_TAG = "0-0"
 """Tag of a tenant that never had a definition."""
 
-_AWAY = (BusyLoadingError, ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError)
+_AWAY = (BusyLoadingError, ConnectionError, TimeoutError, OSError)
 _RECONNECT_SECONDS = 0.5
 _MESSAGE_SECONDS = 5.0
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Turn whatever a retry may mend into `Unavailable`."""
-    try:
-        yield
-    except _AWAY as error:
-        text = f"Redis does not answer ({type(error).__name__}); nothing was written, try again"
-        raise Unavailable(text) from error
 
 
 def as_text(value: Any) -> str:
@@ -60,15 +43,23 @@ class RedisDefinitionSource:
         self._report_failures = redis.register_script(REPORT_FAILURES)
 
     async def load(self, tenant: Tenant) -> DefinitionSet:
-        """Return all definitions of a tenant and their tag, read at one instant, by ordinal."""
+        """Return all definitions of a tenant and their tag, read at one instant, by ordinal.
+
+        Removed ones are in it until `mark_live` was told that no profile can be a member any more.
+        """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hget(self._keys.catalogue(tenant), "tag")
                 pipeline.hgetall(self._keys.evaluated(tenant))
-                tag, rows = await pipeline.execute()
+                pipeline.hgetall(self._keys.removed(tenant))
+                tag, rows, stubs = await pipeline.execute()
         definitions = [_evaluated(segment_id, row) for segment_id, row in rows.items()]
         definitions.sort(key=lambda definition: definition.ordinal)
-        return DefinitionSet(tenant, tag.decode() if tag else EMPTY_TAG, tuple(definitions))
+        removed = [_removed(segment_id, stub) for segment_id, stub in stubs.items()]
+        removed.sort(key=lambda definition: definition.ordinal)
+        return DefinitionSet(
+            tenant, as_text(tag) if tag else EMPTY_TAG, tuple(definitions), tuple(removed)
+        )
 
     async def tenants(self) -> list[Tenant]:
         """Return every tenant that ever had a definition, sorted."""
@@ -91,7 +82,7 @@ class RedisDefinitionSource:
                     pipeline.hget(self._keys.catalogue(tenant), "tag")
                 found = await pipeline.execute()
         return {
-            tenant: tag.decode() if tag else EMPTY_TAG
+            tenant: as_text(tag) if tag else EMPTY_TAG
             for tenant, tag in zip(tenants, found, strict=True)
         }
 
@@ -107,7 +98,7 @@ class RedisDefinitionSource:
                     while True:
                         message = await subscription.get_message(timeout=_MESSAGE_SECONDS)
                         if message is not None:
-                            yield tenant_from(message["data"].decode())
+                            yield tenant_from(as_text(message["data"]))
             except _AWAY:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
@@ -132,7 +123,8 @@ class RedisDefinitionSource:
         Returns:
             How many became live; 0 for a tag that is unknown or a thousand changes old.
         """
-        names = [self._keys.tags(tenant), self._keys.since(tenant), self._keys.pending(tenant)]
+        keys = self._keys
+        names = [keys.tags(tenant), keys.since(tenant), keys.pending(tenant), keys.removed(tenant)]
         with redis_errors():
             return int(await self._mark_live(keys=names, args=[tag.partition("-")[0], tag]))
 
@@ -140,3 +132,8 @@ class RedisDefinitionSource:
 def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
     ordinal, version, expression, name = orjson.loads(row)
     return SegmentDefinition(segment_id.decode(), ordinal, version, expression, name)
+
+
+def _removed(segment_id: bytes, stub: bytes) -> RemovedDefinition:
+    ordinal, version, _ = orjson.loads(stub)
+    return RemovedDefinition(segment_id.decode(), ordinal, version)

@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_scripts import PUT, REMOVE
-from app.adapters.redis.definition_source import RedisDefinitionSource, as_text, redis_errors
+from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
 from app.domain.definitions import (
     BACKFILLING,
     FAILED,
@@ -205,8 +206,9 @@ class RedisDefinitionStore(RedisDefinitionSource):
             keys.failures(tenant),
             keys.outbox(tenant),
             keys.tags(tenant),
+            keys.removed(tenant),
         ]
-        values: list[str | int] = [
+        values: list[str | bytes | int] = [
             head.revision,
             secrets.token_hex(_RANDOM_BYTES),
             keys.changes,
@@ -217,6 +219,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             tag,
             _record_key(tenant, segment_id),
             VERSIONS_KEPT_MS,
+            orjson.dumps((definition.ordinal, definition.version, number)),
         ]
         with redis_errors():
             return bool(await self._remove(keys=names, args=values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from app.adapters.redis.definition_source import redis_errors
+from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.keys import PartitionKeys
 from app.domain.model import ProfileKey
 from app.domain.partitioning import partition_of

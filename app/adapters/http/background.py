@@ -1,0 +1,51 @@
+"""What runs beside the requests, and what readiness looks at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from redis.asyncio import Redis
+
+from app.adapters.http.health import Check
+from app.adapters.kafka.relay import DefinitionRelay
+from app.adapters.redis.connection import check_server, redis_errors
+from app.domain.errors import SegmentationError, Unavailable
+
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def api_background(redis: Redis, relay: DefinitionRelay) -> AsyncIterator[None]:
+    """Relay definitions while the application runs, then close the connections.
+
+    Redis may be away at the start: the service then is not ready until it is back.
+
+    Raises:
+        ConfigurationError: Redis may drop keys, or refuses the user.
+    """
+    try:
+        for warning in await check_server(redis):
+            _log.warning("redis-setting", reason=warning)
+    except Unavailable as error:
+        _log.warning("redis-away", reason=error.message)
+    try:
+        async with relay.running():
+            yield
+    finally:
+        await redis.aclose()
+
+
+def redis_check(redis: Redis) -> Check:
+    """Return the readiness check of Redis."""
+
+    async def check() -> str | None:
+        try:
+            with redis_errors():
+                await redis.ping()
+        except SegmentationError as error:
+            return error.message
+        return None
+
+    return check
