@@ -76,13 +76,22 @@ class LocalRedis(LocalServer):
         ]
 
     def _is_ready(self) -> bool:
-        """Ask it: while it loads its file it accepts connections but answers LOADING."""
+        """Whether this very process answers.
+
+        Somebody else may have the port; and while a server loads its file it answers LOADING.
+        """
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
+                connection.sendall(b"PING\r\nINFO server\r\n")
+                answer = b""
+                while b"process_id:" not in answer.rpartition(b"\r\n")[0]:
+                    received = connection.recv(4_096)
+                    if not received:
+                        return False
+                    answer += received
         except OSError:
             return False
+        return answer.startswith(b"+PONG") and f"process_id:{self.pid}\r\n".encode() in answer
 
     def _is_port_taken(self, log: str) -> bool:
         return "Address already in use" in log or "address already in use" in log
