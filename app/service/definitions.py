@@ -27,7 +27,9 @@ from app.service.expressions import (
     ExpressionProblem,
     RefusedDefinition,
     accept,
+    parsed,
     same_meaning,
+    segments_asked,
 )
 from app.service.references import cycle_through, dependents_of
 
@@ -207,11 +209,11 @@ class Definitions:
     async def _accepted(
         self, tenant: Tenant, segment_id: str, given: DefinitionInput
     ) -> AcceptedExpression:
-        accepted = accept(given.expression)
+        tree = parsed(given.expression)
+        known = await self._store.existing(tenant, segments_asked(tree))
+        accepted = accept(given.expression, tree, known)
         if not accepted.segment_ids:
             return accepted
-        known = await self._store.existing(tenant, accepted.segment_ids)
-        accept(given.expression, known)
         uses = await self._store.uses(tenant)
         cycle = cycle_through(segment_id, accepted.segment_ids, uses)
         if cycle is not None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
-from app.pql.ast import Expr
+from app.pql.ast import Call, Expr, Literal, walk
 from app.pql.checker import Checked, check
 from app.pql.errors import PqlError, Problem, locate
 from app.pql.parser import parse
@@ -51,20 +51,40 @@ class AcceptedExpression:
     warnings: tuple[ExpressionProblem, ...]
 
 
-def accept(text: str, known: Collection[str] | None = None) -> AcceptedExpression:
-    """Parse and check an expression.
-
-    Args:
-        text: PQL text.
-        known: Ids that `inSegment` may name; None to leave them unchecked.
+def parsed(text: str) -> Expr:
+    """Parse an expression.
 
     Raises:
-        RefusedDefinition: With all problems of the checker, or the syntax problems.
+        RefusedDefinition: With the syntax problems.
     """
     try:
-        tree = parse(text)
+        return parse(text)
     except PqlError as error:
         raise _refused(text, error.problems) from None
+
+
+def segments_asked(tree: Expr) -> frozenset[str]:
+    """Return the ids that a parsed tree names with `inSegment`."""
+    return frozenset(
+        argument.value
+        for node in walk(tree)
+        if isinstance(node, Call) and node.function == "inSegment"
+        for argument in node.arguments
+        if isinstance(argument, Literal) and isinstance(argument.value, str)
+    )
+
+
+def accept(text: str, tree: Expr, known: Collection[str]) -> AcceptedExpression:
+    """Check an expression.
+
+    Args:
+        text: Where `tree` was parsed from.
+        tree: The parsed tree.
+        known: Ids that `inSegment` may name.
+
+    Raises:
+        RefusedDefinition: With all problems.
+    """
     checked: Checked = check(tree, segments=known)
     if checked.problems:
         raise _refused(text, checked.problems)

@@ -18,7 +18,13 @@ from starlette.types import ASGIApp
 
 from app.adapters.http.auth import Authenticator
 from app.adapters.http.definitions import definitions_router
-from app.adapters.http.errors import Fault, error_response, problem_response, request_id_of
+from app.adapters.http.errors import (
+    Fault,
+    error_response,
+    internal_response,
+    problem_response,
+    request_id_of,
+)
 from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.metrics import HttpMetrics
@@ -142,6 +148,10 @@ def _handle_errors(api: FastAPI, routes: _Routes) -> None:
         if answer.status_code == 500:
             _log.error("request-failed", request_id=request_id_of(request), reason=error.message)
         return answer
+
+    @api.exception_handler(Exception)
+    async def unexpected(request: Request, _: Exception) -> Response:
+        return internal_response(request_id_of(request))  # raised again, and logged by Tracing
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -75,9 +75,10 @@ class Tracing:
             await self._app(inner, receive, answer.send)
         except Exception:
             _log.exception("request-failed", request_id=request_id, path=scope["path"])
-            if answer.status:  # half an answer is out: only breaking the connection is honest
+            if not answer.status:
+                await internal_response(request_id)(inner, receive, answer.send)
+            elif not answer.complete:  # half an answer is out: only breaking off is honest
                 raise
-            await internal_response(request_id)(inner, receive, answer.send)
         finally:
             seconds = time.perf_counter() - started
             route = self._template_of(scope["path"])
@@ -92,6 +93,7 @@ class _Answer:
         self._request_id = request_id
         self._without_body = without_body
         self.status = 0
+        self.complete = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -100,8 +102,10 @@ class _Answer:
             headers["x-request-id"] = self._request_id
             headers["x-content-type-options"] = "nosniff"
             headers.setdefault("cache-control", "no-store")
-        elif self._without_body and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
+        elif message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
+            if self._without_body:
+                message = {**message, "body": b""}
         await self._send(message)
 
 
