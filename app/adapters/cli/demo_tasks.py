@@ -36,8 +36,15 @@ _NAME_TAKEN = 422
 OnChange = Callable[[SeenChange], None]
 
 
-async def create_samples(ready: Ready, model: DemoModel) -> None:
+async def create_samples(
+    ready: Ready, model: DemoModel, transport: httpx.AsyncBaseTransport | None = None
+) -> None:
     """Create the sample definitions through the REST API and show them.
+
+    Args:
+        ready: Where the API is, and the credential.
+        model: Gets a row for each.
+        transport: In place of the network.
 
     Raises:
         DemoFailed: If the API refuses one or does not answer.
@@ -47,6 +54,7 @@ async def create_samples(ready: Ready, model: DemoModel) -> None:
         base_url=ready.api,
         headers=ready.headers(),
         timeout=_HTTP_TIMEOUT_S,
+        transport=transport,
         trust_env=False,  # a proxy has no business between this and its own child
     ) as client:
         for sample in SAMPLES:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,12 +13,12 @@ from typing import Any
 
 import msgspec
 
+from app.adapters.local.process import ChildProcess
 from app.domain.errors import UserError
 
 _READY_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
-_LOG_TAIL_BYTES = 2_000
 
 
 class DemoFailed(UserError):
@@ -72,29 +70,28 @@ def replaced(before: Pids, after: Pids) -> list[str]:
     return gone + [f"a worker (process {pid})" for pid in lost]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LocalStack:
     """The running child.
 
     Attributes:
         ready: What it said when everything answered.
+        folder: Holds its data, ready file and log.
     """
 
     ready: Ready
     folder: Path
-    _process: asyncio.subprocess.Process
+    _child: ChildProcess
 
     @property
     def is_running(self) -> bool:
         """Whether the child is alive."""
-        return self._process.returncode is None
+        return self._child.is_running
 
     def trouble(self) -> str:
         """Return what died since the start; empty while all is well."""
-        if self._process.returncode is not None:
-            return f"`segmentation local` ended with status {self._process.returncode}" + _tail(
-                self.folder
-            )
+        if not self._child.is_running:
+            return _ended(self._child)
         now = _read_ready(self.folder)
         gone = replaced(self.ready.pids, now.pids) if now else []
         return f"{' and '.join(gone)} died and was started again" if gone else ""
@@ -104,28 +101,27 @@ class LocalStack:
 async def local_stack(folder: Path, workers: int, stop: asyncio.Event) -> AsyncIterator[LocalStack]:
     """Start `segmentation local` on a folder, wait until it is ready, and stop it in the end.
 
+    The child dies with this process, whatever ends it, and Ctrl-C reaches only this process.
+
     Args:
         folder: For its data, ready file and log.
         workers: How many workers it runs.
         stop: Ends the waiting.
 
     Raises:
-        DemoFailed: If it ends, or is not ready within five minutes.
+        DemoFailed: If it ends, or is not ready within five minutes, or does not stop.
     """
-    with (folder / "local.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *_command(folder, workers),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C in the terminal must reach the demo only, which then stops the rest in order.
-            start_new_session=True,
-        )
+    child = ChildProcess("segmentation local", folder / "local.log")
+    child.start(_command(folder, workers))
     try:
-        ready = await _wait_until_ready(process, folder, stop)
-        yield LocalStack(ready, folder, process)
+        ready = await _wait_until_ready(child, folder, stop)
+        yield LocalStack(ready, folder, child)
     finally:
-        await _stop(process)
+        stopped = await asyncio.to_thread(child.stop, _STOP_TIMEOUT_S)
+    if not stopped:
+        raise DemoFailed(
+            f"`segmentation local` did not stop within {_STOP_TIMEOUT_S:.0f} s and was killed"
+        )
 
 
 def _command(folder: Path, workers: int) -> list[str]:
@@ -133,30 +129,31 @@ def _command(folder: Path, workers: int) -> list[str]:
         "--workers": str(workers),
         "--data-dir": str(folder / "data"),
         "--ready-file": str(folder / "ready.json"),
-        "--api-port": "0",
     }
     words = [word for option in options.items() for word in option]
     return [sys.executable, "-m", "app", "local", *words]
 
 
-async def _wait_until_ready(
-    process: asyncio.subprocess.Process, folder: Path, stop: asyncio.Event
-) -> Ready:
+async def _wait_until_ready(child: ChildProcess, folder: Path, stop: asyncio.Event) -> Ready:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if stop.is_set():
             raise DemoFailed("stopped before everything was ready")
-        if process.returncode is not None:
-            raise DemoFailed(
-                f"`segmentation local` ended with status {process.returncode}" + _tail(folder)
-            )
+        if not child.is_running:
+            raise DemoFailed(_ended(child))
         ready = _read_ready(folder)
         if ready is not None:
             return ready
         await asyncio.sleep(_POLL_S)
     raise DemoFailed(
-        f"Kafka, Redis, workers and API were not ready within {_READY_TIMEOUT_S:.0f} s"
-        + _tail(folder)
+        f"Kafka, Redis, workers and API were not ready within {_READY_TIMEOUT_S:.0f} s;"
+        f" `segmentation local` wrote last:\n{child.log_tail()}"
+    )
+
+
+def _ended(child: ChildProcess) -> str:
+    return (
+        f"`segmentation local` ended with status {child.status}; it wrote last:\n{child.log_tail()}"
     )
 
 
@@ -168,28 +165,6 @@ def _read_ready(folder: Path) -> Ready | None:
     except msgspec.DecodeError as error:
         raise DemoFailed(
             f"the ready file of `segmentation local` is not as expected: {error}"
-        ) from None
-
-
-def _tail(folder: Path) -> str:
-    """Return the end of the child's log, for a message."""
-    path = folder / "local.log"
-    text = path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-    return f"; the end of {path}:\n{text}" if text else f"; {path} is empty"
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the child, which ends its own; by force when it takes too long."""
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        raise DemoFailed(
-            f"`segmentation local` did not stop within {_STOP_TIMEOUT_S:.0f} s and was killed"
         ) from None
 
 
