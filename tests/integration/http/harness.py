@@ -1,0 +1,133 @@
+"""The control plane in this process on a real Redis, and clients for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from app.adapters.http.application import Parts, create_application
+from app.adapters.http.auth import Authenticator, CredentialsFile
+from app.adapters.http.background import redis_check
+from app.adapters.http.metrics import HttpMetrics
+from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.profile_reader import RedisProfileReader
+from app.domain.model import Tenant
+from app.service.definitions import Definitions
+from app.service.profile_memberships import ProfileMemberships
+
+DEFINITIONS = "/data/core/ups/segment/definitions"
+PARTITIONS = 8
+OTHER_ORG = "other@AdobeOrg"
+
+
+def definition_body(name: str, value: str = "person.age > 30", **more: Any) -> dict[str, Any]:
+    """Return the body of a create call."""
+    return {
+        "name": name,
+        "expression": {"type": "PQL", "format": "pql/text", "value": value},
+        "schema": {"name": "_xdm.context.profile"},
+        **more,
+    }
+
+
+def in_segment(segment_id: str) -> str:
+    return f'inSegment("{segment_id}")'
+
+
+@asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield
+
+
+@dataclass
+class Plane:
+    """One control plane; `tenant` is the one of `headers`."""
+
+    redis: Redis
+    prefix: str
+    org_id: str
+    application: ASGIApp
+    store: RedisDefinitionStore
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def tenant(self) -> Tenant:
+        return Tenant(self.org_id, "prod")
+
+    def headers(self, **changed: str | None) -> dict[str, str]:
+        """Return the headers of a good call; `None` leaves one out."""
+        headers: dict[str, str | None] = {
+            "authorization": "Bearer token-1",
+            "x_api_key": "key-1",
+            "x_gw_ims_org_id": self.org_id,
+            "x_sandbox_name": "prod",
+            **changed,
+        }
+        return {name.replace("_", "-"): value for name, value in headers.items() if value}
+
+    def client(self, **changed: str | None) -> httpx.AsyncClient:
+        """Return a client that sends `headers(**changed)` with each call."""
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self.application, raise_app_exceptions=False),
+            base_url="http://test",
+            headers=self.headers(**changed),
+        )
+        self.clients.append(client)
+        return client
+
+    def other_client(self) -> httpx.AsyncClient:
+        """Return a client of another organisation."""
+        return self.client(
+            authorization="Bearer token-2", x_api_key="key-2", x_gw_ims_org_id=OTHER_ORG
+        )
+
+
+def credential(name: str, token: str, key: str, org_id: str, *sandboxes: str) -> dict[str, Any]:
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return {
+        "name": name,
+        "tokenSha256": digest,
+        "apiKey": key,
+        "orgId": org_id,
+        "sandboxes": list(sandboxes),
+    }
+
+
+@asynccontextmanager
+async def running_plane(
+    redis: Redis, prefix: str, org_id: str, folder: Path
+) -> AsyncIterator[Plane]:
+    path = folder / "credentials.json"
+    entries = [
+        credential("one", "token-1", "key-1", org_id, "prod", "dev"),
+        credential("two", "token-2", "key-2", OTHER_ORG, "prod"),
+    ]
+    path.write_text(json.dumps({"credentials": entries}))
+    store = RedisDefinitionStore(redis, prefix)
+    application = create_application(
+        Parts(
+            authenticator=Authenticator([CredentialsFile(path)]),
+            definitions=Definitions(store, lambda: str(uuid.uuid4())),
+            memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
+            metrics=HttpMetrics(),
+            checks={"redis": redis_check(redis)},
+            background=nothing(),
+        ),
+        "0",
+    )
+    plane = Plane(redis, prefix, org_id, application, store)
+    try:
+        yield plane
+    finally:
+        for client in plane.clients:
+            await client.aclose()
