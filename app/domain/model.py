@@ -128,6 +128,14 @@ class SegmentDefinition:
     name: str = ""
 
 
+class RemovedDefinition(NamedTuple):
+    """A deleted definition: what is needed to take its members out."""
+
+    segment_id: str
+    ordinal: int
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class DefinitionSet:
     """All definitions of a tenant at one instant.
@@ -135,8 +143,10 @@ class DefinitionSet:
     Attributes:
         tag: Catalogue version: number, hyphen, random id (`"12-9f3a…"`); equal tags mean equal
             sets.
+        removed: Every definition ever deleted; profiles may still be members of them.
     """
 
     tenant: Tenant
     tag: str
     definitions: tuple[SegmentDefinition, ...] = field(default=())
+    removed: tuple[RemovedDefinition, ...] = field(default=())

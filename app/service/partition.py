@@ -11,8 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.limits import EngineLimits
-from app.domain.model import MembershipChange, ProfileKey, ProfileUpdate, Tenant
-from app.engine.catalogue import Catalogue
+from app.domain.model import Cause, MembershipChange, ProfileKey, ProfileUpdate, Tenant
+from app.engine.catalogue import EMPTY, Catalogue
+from app.engine.history import read_frames, rewrite_frames
+from app.engine.profile import ProfileState, decode, next_due
+from app.engine.step import Stepper, Transition
+from app.engine.working import Profile
+from app.service.membership import memberships_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +75,59 @@ class PartitionEngine:
     def __init__(self, limits: EngineLimits, cache_profiles: int = 0) -> None:
         """Start with no catalogue and an empty cache of at most `cache_profiles` profiles."""
         self._limits = limits
+        self._cache_profiles = cache_profiles
+        self._tenants: dict[Tenant, _Tenant] = {}
+        self._profiles: dict[ProfileKey, Profile] = {}
+        self._touched: dict[ProfileKey, None] = {}
+        self._changed: dict[ProfileKey, None] = {}
+        self._outcome = Outcome(0)
 
     def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
         """Swap the compiled definitions of a tenant; only between two batches."""
-        raise AssertionError
+        self._tenant(tenant).swap(catalogue)
+
+    def _tenant(self, tenant: Tenant) -> _Tenant:
+        found = self._tenants.get(tenant)
+        if found is None:
+            found = self._tenants[tenant] = _Tenant(self._limits)
+        return found
 
     def missing_states(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
         """Return the keys, each once, whose packed state has to be loaded for this batch."""
-        raise AssertionError
+        known = self._profiles
+        return [key for key in dict.fromkeys(keys) if key not in known]
 
     def provide_states(self, loaded: Mapping[ProfileKey, bytes | None]) -> None:
-        """Hand over what was stored for `missing_states`; None where nothing is."""
-        raise AssertionError
+        """Hand over what was stored for `missing_states`; None where nothing is.
+
+        Raises:
+            ConfigurationError: A state was written by another version of this program.
+        """
+        for key, packed in loaded.items():
+            profile = Profile(ProfileState() if packed is None else decode(packed))
+            profile.stored_due_ms = self._due_of(profile)
+            self._profiles[key] = profile
 
     def missing_events(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
         """Return the keys, each once, whose event frames this batch needs; most often none."""
-        raise AssertionError
+        return [key for key in dict.fromkeys(keys) if self._needs_events(key)]
+
+    def _needs_events(self, key: ProfileKey) -> bool:
+        profile = self._profiles[key]
+        if profile.events is not None:
+            return False
+        state = profile.state
+        if not state.frames:
+            profile.events = []
+            return False
+        return self._tenant(key.tenant).needs_events(state.tag) or _is_bloated(state)
 
     def provide_events(self, loaded: Mapping[ProfileKey, bytes | None]) -> None:
         """Hand over what was stored for `missing_events`; None where nothing is."""
-        raise AssertionError
+        for key, frames in loaded.items():
+            profile = self._profiles[key]
+            profile.stored_frames = frames or b""
+            profile.events = read_frames(profile.stored_frames, profile.state.orders)
 
     def apply(
         self,
@@ -101,6 +139,7 @@ class PartitionEngine:
         """Apply the updates in order, then fire the timers of `due`.
 
         Args:
+            updates: In the order of the input partition; states and events were provided.
             due: Profiles whose stored timer is at or before the clock that the batch ends with;
                 more do no harm.
             clock_ms: The partition clock to start from. The caller of an idle partition passes
@@ -110,4 +149,183 @@ class PartitionEngine:
         Returns:
             The outcome; keys of profiles that did not change are absent from it.
         """
-        raise AssertionError
+        outcome = self._outcome = Outcome(clock_ms)
+        self._touched.clear()
+        self._changed.clear()
+        for update in updates:
+            record_ms = update.record_ms if update.record_ms < wall_ms else wall_ms
+            if record_ms > clock_ms:
+                clock_ms = record_ms
+            self._apply_update(update, clock_ms)
+        for key in due:
+            self._fire(key, clock_ms)
+        outcome.clock_ms = clock_ms
+        for key in self._touched:
+            self._collect(key, self._profiles[key])
+        self._shrink_cache()
+        return outcome
+
+    def _apply_update(self, update: ProfileUpdate, clock_ms: int) -> None:
+        key = update.key
+        tenant = self._tenant(key.tenant)
+        profile = self._profiles[key]
+        self._touched[key] = None
+        was_created = profile.state.created
+        if was_created:
+            self._bring_up(key, tenant, profile, clock_ms)
+        found: list[Transition] = []
+        if update.deletes:
+            if was_created:
+                self._outcome.removed.append(key)
+                self._outcome.memberships[key] = None
+            tenant.stepper.delete(profile, clock_ms, found)
+            self._outcome.applied += 1
+        else:
+            result = tenant.stepper.update(profile, update, clock_ms, found)
+            self._count(result)
+            if profile.state.created and not was_created:
+                self._outcome.added.append(key)
+        if found:
+            self._emit(key, found, update)
+
+    def _count(self, result: str) -> None:
+        if result == "applied":
+            self._outcome.applied += 1
+        elif result == "duplicate":
+            self._outcome.duplicates += 1
+        else:
+            self._outcome.expired += 1
+
+    def _bring_up(self, key: ProfileKey, tenant: _Tenant, profile: Profile, clock_ms: int) -> None:
+        """Migrate a profile to the current catalogue and fire what is due before `clock_ms`."""
+        found: list[Transition] = []
+        tag = profile.state.tag
+        if tag != tenant.stepper.catalogue.tag:
+            tenant.stepper.migrate(profile, tenant.recent.get(tag), clock_ms, found)
+        tenant.stepper.wake_until(profile, clock_ms, found)
+        if found:
+            self._emit(key, found, None)
+
+    def _fire(self, key: ProfileKey, clock_ms: int) -> None:
+        profile = self._profiles[key]
+        self._touched[key] = None
+        state = profile.state
+        if state.created:
+            self._bring_up(key, self._tenant(key.tenant), profile, clock_ms)
+        elif state.deleted_ms and state.deleted_ms + self._limits.retention_ms <= clock_ms:
+            profile.state = ProfileState()
+            profile.is_dirty = True
+        # Written even if nothing changed: a timer that fires must go or move.
+        profile.stored_due_ms = -1
+
+    def _emit(self, key: ProfileKey, found: list[Transition], update: ProfileUpdate | None) -> None:
+        self._changed[key] = None
+        changes = self._outcome.changes
+        for one in found:
+            cause = Cause(one.kind)
+            if update is not None:
+                cause = Cause(one.kind, update.event_id, update.origin)
+            changes.append(
+                MembershipChange(
+                    key,
+                    one.segment_id,
+                    one.definition_version,
+                    one.status,
+                    one.previous_status,
+                    one.at_ms,
+                    one.sequence,
+                    cause,
+                )
+            )
+
+    def _collect(self, key: ProfileKey, profile: Profile) -> None:
+        outcome, state = self._outcome, profile.state
+        due_ms = self._due_of(profile)
+        if due_ms != profile.stored_due_ms:
+            outcome.timers[key] = due_ms
+            profile.stored_due_ms = due_ms
+        if not profile.is_dirty:
+            return
+        profile.is_dirty = False
+        if not state.created:
+            outcome.states[key] = profile.pack() if state.deleted_ms else None
+            outcome.events[key] = None
+            profile.replaces_events = False
+            return
+        write = self._event_write(profile)
+        if write is not None:
+            outcome.events[key] = write
+        outcome.states[key] = profile.pack()
+        if key in self._changed:
+            segment_ids = self._tenant(key.tenant).stepper.catalogue.segment_ids
+            outcome.memberships[key] = memberships_record(
+                key, profile.members, state.details, segment_ids
+            )
+
+    def _event_write(self, profile: Profile) -> EventWrite | None:
+        added, profile.new_frames = b"".join(profile.new_frames), []
+        state, stored = profile.state, profile.stored_frames
+        if profile.replaces_events:
+            profile.replaces_events, profile.stored_frames = False, None
+            return EventWrite(added, replace=True)
+        if stored is not None:
+            profile.stored_frames = None
+            if _is_bloated(state):
+                frames, state.frames = rewrite_frames(stored + added, state.orders)
+                return EventWrite(frames, replace=True)
+        return EventWrite(added) if added else None
+
+    def _due_of(self, profile: Profile) -> int | None:
+        state = profile.state
+        if state.created:
+            return next_due(state)
+        return state.deleted_ms + self._limits.retention_ms if state.deleted_ms else None
+
+    def _shrink_cache(self) -> None:
+        profiles = self._profiles
+        if not self._cache_profiles:
+            profiles.clear()
+            return
+        for key in self._touched:
+            profiles[key] = profiles.pop(key)
+        while len(profiles) > self._cache_profiles:
+            del profiles[next(iter(profiles))]
+
+
+class _Tenant:
+    """Catalogue of one tenant and the ones before it, whose profiles may still turn up."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self.stepper = Stepper(EMPTY, limits)
+        self.recent: dict[str, Catalogue] = {EMPTY.tag: EMPTY}
+        self._rebuilds: dict[str, bool] = {}
+
+    def swap(self, catalogue: Catalogue) -> None:
+        if catalogue.tag == self.stepper.catalogue.tag:
+            return
+        self.stepper = Stepper(catalogue, self._limits)
+        self.recent[catalogue.tag] = catalogue
+        while len(self.recent) > _RECENT_CATALOGUES:
+            del self.recent[next(iter(self.recent))]
+        self._rebuilds.clear()
+
+    def needs_events(self, tag: str) -> bool:
+        catalogue = self.stepper.catalogue
+        if catalogue.history_ranks:
+            return True
+        if tag == catalogue.tag:
+            return False
+        known = self._rebuilds.get(tag)
+        if known is None:
+            known = self._rebuilds[tag] = self.stepper.needs_rebuild(self.recent.get(tag))
+        return known
+
+
+_RECENT_CATALOGUES = 16
+_SPARE_FRAMES = 64
+
+
+def _is_bloated(state: ProfileState) -> bool:
+    """Tell whether more than half of the stored frames are of events no longer kept."""
+    return state.frames > 2 * len(state.orders) + _SPARE_FRAMES

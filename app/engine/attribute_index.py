@@ -1,0 +1,214 @@
+"""From the attributes that changed to the definitions that may answer differently.
+
+A trie over the paths that definitions read. At each path, conditions with a constant are filed
+under that constant, so that a change from "Oslo" to "Bergen" only finds what asks for either;
+whatever does not fit a file is found by every change of the path.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.domain.model import JsonObject
+from app.engine.terms import Breakpoints
+from app.pql.library import fold
+from app.pql.values import project
+
+Ranks = set[int]
+
+
+@dataclass(slots=True)
+class PathReaders:
+    """The definitions that read one path.
+
+    Attributes:
+        strings, numbers: By equality constant.
+        folded: By constant compared without regard to case.
+        ranges: By bound of an ordering comparison.
+        on_null: Those that answer differently for null and for any other value.
+        always: Those that no constant describes.
+        everyone: All of them: for values of a type that no file was made for.
+    """
+
+    strings: dict[str, Ranks] = field(default_factory=dict)
+    numbers: dict[float, Ranks] = field(default_factory=dict)
+    folded: dict[str, Ranks] = field(default_factory=dict)
+    ranges: Breakpoints = field(default_factory=Breakpoints)
+    in_ranges: Ranks = field(default_factory=set)
+    on_null: Ranks = field(default_factory=set)
+    always: Ranks = field(default_factory=set)
+    everyone: Ranks = field(default_factory=set)
+    by_number: Ranks = field(default_factory=set)
+    by_odd_string: Ranks = field(default_factory=set)
+
+    def add_constant(self, constant: str | int | float, rank: int) -> None:
+        """File a definition under an equality constant."""
+        self.everyone.add(rank)
+        if isinstance(constant, str):
+            self.strings.setdefault(constant, set()).add(rank)
+            if may_be_coerced(constant):
+                self.by_odd_string.add(rank)
+        else:
+            self.numbers.setdefault(constant, set()).add(rank)
+            self.by_number.add(rank)
+
+    def add_folded(self, constant: str, rank: int) -> None:
+        """File a definition under a constant compared without regard to case."""
+        self.everyone.add(rank)
+        self.folded.setdefault(fold(constant), set()).add(rank)
+
+    def add_range(self, operator: str, bound: int | float, rank: int) -> None:
+        """File a definition under the bound of `<`, `<=`, `>` or `>=`."""
+        self.everyone.add(rank)
+        self.in_ranges.add(rank)
+        if operator in (">=", "<"):
+            _file(self.ranges.at, self.ranges.at_definitions, bound, rank)
+        else:
+            _file(self.ranges.above, self.ranges.above_definitions, bound, rank)
+
+    def add_always(self, rank: int) -> None:
+        """File a definition that every change concerns."""
+        self.everyone.add(rank)
+        self.always.add(rank)
+
+    def changed(self, old: Any, new: Any, into: set[int]) -> None:
+        """Add the definitions that may answer differently for the two values."""
+        old_type, new_type = type(old), type(new)
+        if old_type is new_type and old == new and old_type not in (dict, list):
+            return
+        into |= self.always
+        if (old is None) is not (new is None):
+            into |= self.on_null
+        self._find(old, old_type, into)
+        self._find(new, new_type, into)
+        if self.in_ranges:
+            if old_type in _NUMBERS and new_type in _NUMBERS:
+                self.ranges.crossed(old, new, into)
+            else:
+                into |= self.in_ranges
+
+    def _find(self, value: Any, kind: type, into: set[int]) -> None:
+        if kind is str:
+            into |= self.strings.get(value, _NONE)
+            if self.folded:
+                into |= self.folded.get(fold(value), _NONE)
+            # A string field is compared with a number as text or as a number: not worth filing.
+            into |= self.by_number
+        elif kind in _NUMBERS:
+            into |= self.numbers.get(value, _NONE)
+            into |= self.by_odd_string
+        elif value is not None:
+            into |= self.everyone
+
+
+_NUMBERS = (int, float)
+_NONE: Ranks = set()
+
+
+def may_be_coerced(constant: str) -> bool:
+    """Tell whether a string constant can equal a number or a Boolean."""
+    if constant.strip().lower() in ("true", "false"):
+        return True
+    try:
+        float(constant)
+    except ValueError:
+        return False
+    return True
+
+
+def _file(
+    bounds: list[int | float], ranks: list[tuple[int, ...]], bound: int | float, rank: int
+) -> None:
+    if bound not in bounds:
+        insort(bounds, bound)
+        ranks.insert(bounds.index(bound), ())
+    index = bounds.index(bound)
+    if rank not in ranks[index]:
+        ranks[index] = (*ranks[index], rank)
+
+
+class _Node:
+    __slots__ = ("below", "children", "readers")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.readers: PathReaders | None = None
+        # Readers strictly below, with the rest of their path.
+        self.below: list[tuple[tuple[str, ...], PathReaders]] = []
+
+
+class AttributeIndex:
+    """All paths of a catalogue."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def readers(self, path: tuple[str, ...]) -> PathReaders:
+        """Return the readers of a path, made on first use."""
+        node = self._root
+        above = [(node, path)]
+        for depth, name in enumerate(path, start=1):
+            node = node.children.setdefault(name, _Node())
+            above.append((node, path[depth:]))
+        if node.readers is None:
+            node.readers = PathReaders()
+            for ancestor, rest in above[:-1]:
+                ancestor.below.append((rest, node.readers))
+        return node.readers
+
+    def affected(
+        self, patch: JsonObject, before: JsonObject, after: JsonObject, into: set[int]
+    ) -> None:
+        """Add the definitions that may answer differently after a merge patch.
+
+        Args:
+            patch: What was merged into `before` to give `after`.
+        """
+        if self._root.readers is not None:
+            self._root.readers.changed(before, after, into)
+        self._descend(self._root, patch, before, after, into)
+
+    def _descend(
+        self, node: _Node, patch: JsonObject, before: JsonObject, after: JsonObject, into: set[int]
+    ) -> None:
+        for name, part in patch.items():
+            child = node.children.get(name)
+            if child is None:
+                continue
+            old, new = before.get(name), after.get(name)
+            if child.readers is not None:
+                child.readers.changed(old, new, into)
+            if not child.below:
+                continue
+            if type(part) is dict and type(old) is dict:
+                self._descend(child, part, old, new or {}, into)
+            else:
+                for rest, readers in child.below:
+                    readers.changed(_follow(old, rest), _follow(new, rest), into)
+
+
+def _follow(value: Any, path: Iterable[str]) -> Any:
+    for name in path:
+        if value is None:
+            return None
+        value = project(value, name)
+    return value
+
+
+def merge_patch(target: Any, patch: JsonObject) -> JsonObject:
+    """Return `target` with a JSON merge patch applied; `target` is left as it is.
+
+    Source: RFC 7396.
+    """
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            merged[name] = merge_patch(merged.get(name), value)
+        else:
+            merged[name] = value
+    return merged

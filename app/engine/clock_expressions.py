@@ -1,0 +1,112 @@
+"""Expressions that use the clock: `occurs`, `today`, `last month`, `currentYear()`.
+
+Each lowers `frame.next_ms` to the first instant at which its own answer can change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.engine.frame import Evaluator, Frame
+from app.engine.scope import Scope
+from app.engine.windows import (
+    Anchor,
+    Window,
+    anchor_of,
+    day_anchor,
+    instant_anchor,
+    times_of,
+    window_between,
+    window_of,
+)
+from app.pql import ast
+from app.pql.calendar import parse_timestamp, unit_start_after
+from app.pql.functions import FUNCTIONS
+from app.pql.values import any_pair
+
+if TYPE_CHECKING:
+    from app.engine.compiler import Compiler
+
+
+def compile_occurs(
+    compiler: Compiler, operand: Any, tail: ast.OccursTail, scope: Scope
+) -> Evaluator:
+    """Compile `operand occurs tail`; a list on either side asks for any of its items."""
+    value = compiler.value(operand, scope)
+    window = window_of(tail)
+    if window is not None:
+        return _in_window(value, window)
+    times = [_time(compiler, time, scope) for time in times_of(tail)]
+
+    def test(frame: Frame) -> bool:
+        anchors = [time(frame) for time in times]
+        if any(anchor is None for anchor in anchors):
+            return False
+        return _accepts(value(frame), window_between(tail, anchors), frame)
+
+    return test
+
+
+def _in_window(value: Evaluator, window: Window) -> Evaluator:
+    return lambda frame: _accepts(value(frame), window, frame)
+
+
+def _accepts(value: Any, window: Window, frame: Frame) -> bool:
+    if isinstance(value, list):
+        return any_pair(lambda item, _: _accepts(item, window, frame), value, True)
+    at_ms = parse_timestamp(value)
+    if at_ms is None:
+        return False
+    change_ms = window.next_change(at_ms, frame.now_ms)
+    if change_ms < frame.next_ms:
+        frame.next_ms = change_ms
+    return window.contains(at_ms, frame.now_ms)
+
+
+def _time(compiler: Compiler, time: ast.Expr, scope: Scope) -> Evaluator:
+    known = anchor_of(time)
+    if known is not None:
+        return lambda frame: known
+    value = compiler.value(time, scope)
+    is_day = isinstance(time, ast.Call) and time.function == "date"
+
+    def anchor(frame: Frame) -> Anchor | None:
+        at_ms = parse_timestamp(value(frame))
+        if at_ms is None:
+            return None
+        return day_anchor(at_ms) if is_day else instant_anchor(at_ms)
+
+    return anchor
+
+
+def compile_time_value(node: ast.Moment | ast.Period) -> Evaluator:
+    """Compile a word or period standing as a value: the start of its interval in ms."""
+    anchor = anchor_of(node)
+    assert anchor is not None
+    start = anchor.start
+
+    def value(frame: Frame) -> int:
+        # Intervals of all words begin at midnight, so this is never late.
+        _lower(frame, unit_start_after(frame.now_ms, "day"))
+        return start.at(frame.now_ms)
+
+    return value
+
+
+def compile_clock_function(name: str) -> Evaluator | None:
+    """Compile `currentYear()` and its like; None for a function that does not use the clock."""
+    spec = FUNCTIONS.get(name)
+    if spec is None or not spec.needs_now or spec.implementation is None:
+        return None
+    read = spec.implementation
+
+    def value(frame: Frame) -> Any:
+        _lower(frame, unit_start_after(frame.now_ms, "day"))
+        return read(frame.now_ms)
+
+    return value
+
+
+def _lower(frame: Frame, change_ms: int) -> None:
+    if change_ms < frame.next_ms:
+        frame.next_ms = change_ms

@@ -1,0 +1,68 @@
+"""What compiled expressions see while one profile is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from app.domain.model import JsonObject
+from app.engine.bounds import NEVER
+from app.engine.profile import Matches
+
+MAX_SLOTS = 256
+"""Nested items and variables; the parser's depth limit lies below."""
+
+
+class Frame:
+    """One profile at one instant.
+
+    Attributes:
+        attributes: The profile record.
+        matches: Timeline key → matching events.
+        members: Bit set over ordinals: what `inSegment` sees.
+        events: Bodies of the kept events in sight, oldest first; only set where a definition
+            needs them.
+        next_ms: Lowered by every use of the clock to the instant at which its answer changes.
+        memo: Values of tracked leaves at this instant, by key.
+        slots: Current items and variables, by the slot the compiler gave them.
+    """
+
+    __slots__ = (
+        "attributes",
+        "events",
+        "matches",
+        "members",
+        "memo",
+        "next_ms",
+        "now_ms",
+        "slots",
+    )
+
+    def __init__(self) -> None:
+        self.attributes: JsonObject = {}
+        self.matches: dict[int, Matches] = {}
+        self.members = 0
+        self.events: Sequence[JsonObject] = ()
+        self.now_ms = 0
+        self.next_ms = NEVER
+        self.memo: dict[int, Any] = {}
+        self.slots: list[Any] = [None] * MAX_SLOTS
+
+
+Evaluator: TypeAlias = Callable[[Frame], Any]
+Test: TypeAlias = Callable[[Frame], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A leaf whose answer can change by itself at an instant that only its evaluation tells.
+
+    Attributes:
+        sees_events: It reads the kept events themselves, so that it may also change whenever the
+            oldest of them leaves.
+    """
+
+    key: int
+    evaluate: Evaluator
+    sees_events: bool

@@ -1,0 +1,97 @@
+"""Which attribute conditions the index can file under a constant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.engine.attribute_index import AttributeIndex, PathReaders
+from app.engine.rewrite import profile_path
+from app.pql import ast
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
+
+
+def file_condition(index: AttributeIndex, expression: Any, rank: int) -> bool:
+    """File a definition under path and constant of a condition.
+
+    Returns:
+        False if the condition has no form that the index knows; nothing was filed then.
+    """
+    match expression:
+        case ast.Binary(operator, left, right) if operator in _MIRRORED:
+            return _file_comparison(index, operator, left, right, rank)
+        case ast.Binary("in" | "notIn" as operator, left, ast.ListLiteral(items)):
+            constants = [item.value for item in items if _is_constant(item)]  # type: ignore[union-attr]  # narrowed by _is_constant
+            if len(constants) != len(items):
+                return False
+            return _file_equality(index, left, constants, operator == "notIn", rank)
+        case ast.MethodCall(receiver, "equals" | "notEqualTo" as method, arguments):
+            return _file_method(index, receiver, method == "notEqualTo", arguments, rank)
+        case ast.MethodCall(receiver, "isNull" | "isNotNull", ()):
+            readers = _readers(index, receiver)
+            if readers is not None:
+                readers.everyone.add(rank)
+                readers.on_null.add(rank)
+            return readers is not None
+    return False
+
+
+def _readers(index: AttributeIndex, expression: Any) -> PathReaders | None:
+    path = profile_path(expression)
+    return index.readers(path) if path else None
+
+
+def _is_constant(item: Any) -> bool:
+    return isinstance(item, ast.Literal) and not isinstance(item.value, bool)
+
+
+def _file_comparison(
+    index: AttributeIndex, operator: str, left: Any, right: Any, rank: int
+) -> bool:
+    if isinstance(left, ast.Literal):
+        left, right, operator = right, left, _MIRRORED[operator]
+    if not _is_constant(right):
+        return False
+    if operator in ("=", "!="):
+        return _file_equality(index, left, [right.value], operator == "!=", rank)
+    readers = _readers(index, left)
+    if readers is None or isinstance(right.value, str):
+        return False
+    readers.add_range(operator, right.value, rank)
+    return True
+
+
+def _file_equality(
+    index: AttributeIndex, left: Any, constants: list[Any], is_negative: bool, rank: int
+) -> bool:
+    readers = _readers(index, left)
+    if readers is None:
+        return False
+    for constant in constants:
+        readers.add_constant(constant, rank)
+    if is_negative or not constants:
+        readers.everyone.add(rank)
+        readers.on_null.add(rank)
+    return True
+
+
+def _file_method(
+    index: AttributeIndex, receiver: Any, is_negative: bool, arguments: tuple[Any, ...], rank: int
+) -> bool:
+    if not arguments or not all(isinstance(one, ast.Literal) for one in arguments):
+        return False
+    values = [one.value for one in arguments]
+    folds = values[-1] is False
+    if isinstance(values[-1], bool):
+        values.pop()
+    readers = _readers(index, receiver) if all(isinstance(v, str) for v in values) else None
+    if readers is None or not values:
+        return False
+    for value in values:
+        if folds:
+            readers.add_folded(value, rank)
+        else:
+            readers.add_constant(value, rank)
+    if is_negative:
+        readers.on_null.add(rank)
+    return True

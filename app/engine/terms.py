@@ -1,0 +1,296 @@
+"""Numbers and answers kept up to date from the events of a profile.
+
+A *timeline* is the list of kept events that match one filter, with one extracted number each. It is
+shared by every condition with that filter, whatever its window, threshold or sign. A *term* is a
+number drawn from a timeline inside a window (how many, what sum); a *chain* is an ordered sequence
+over several timelines. Both say when their answer can next change without an event:
+
+* `count >= k` in a window holds until the k-th newest event leaves the window, exactly;
+* a chain holds at least until one of the events that prove it leaves its window;
+* any other number may change when its oldest event leaves or a future one enters.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.engine.bounds import NEVER, Bound, Sliding
+from app.engine.frame import Frame
+from app.engine.profile import ORDER_BITS, Matches
+from app.engine.windows import Interval
+from app.pql import library
+
+TermKind = Literal["count", "sum", "average", "min", "max"]
+Number = int | float
+
+
+def visible(orders: list[int], interval: Interval, now_ms: int) -> tuple[int, int]:
+    """Return the slice of `orders` that lies in the interval at `now_ms`."""
+    start = bisect_left(orders, interval.low.at(now_ms) << ORDER_BITS)
+    edge = interval.high.at(now_ms) << ORDER_BITS
+    end = len(orders)
+    if end and orders[-1] >= edge:
+        end = bisect_left(orders, edge)
+    return start, max(start, end)
+
+
+@dataclass(slots=True)
+class Breakpoints:
+    """Constants a term is compared with, and which definitions look at each.
+
+    A comparison can only change its answer when the term crosses its constant, so old and new
+    value give the definitions to look at by two searches. `at` holds constants that are crossed by
+    reaching them (`>=`, `<`), `above` those crossed by exceeding them (`>`, `<=`).
+    """
+
+    at: list[Number] = field(default_factory=list)
+    at_definitions: list[tuple[int, ...]] = field(default_factory=list)
+    above: list[Number] = field(default_factory=list)
+    above_definitions: list[tuple[int, ...]] = field(default_factory=list)
+
+    def crossed(self, old: Number | None, new: Number | None, into: set[int]) -> None:
+        """Add the definitions whose comparison can differ between the two values."""
+        if old == new and (old is None) is (new is None):
+            return
+        if old is None or new is None:
+            for definitions in (*self.at_definitions, *self.above_definitions):
+                into.update(definitions)
+            return
+        low, high = (old, new) if old < new else (new, old)
+        at, above = self.at, self.above
+        for index in range(bisect_right(at, low), bisect_right(at, high)):
+            into.update(self.at_definitions[index])
+        for index in range(bisect_left(above, low), bisect_left(above, high)):
+            into.update(self.above_definitions[index])
+
+
+@dataclass(slots=True)
+class Term:
+    """A number drawn from a timeline.
+
+    Attributes:
+        interval: The window, already cut to the retention.
+        breakpoints: Comparisons with constants.
+        watchers: Definitions that use the number in any other way.
+    """
+
+    kind: TermKind
+    interval: Interval
+    breakpoints: Breakpoints = field(default_factory=Breakpoints)
+    watchers: tuple[int, ...] = ()
+
+    def value(self, matches: Matches | None, now_ms: int) -> Number | None:
+        """Return the number at `now_ms`; None where the language says null."""
+        if matches is None:
+            return 0 if self.kind in ("count", "sum") else None
+        start, end = visible(matches.orders, self.interval, now_ms)
+        if self.kind == "count":
+            return end - start
+        number: Number | None = _AGGREGATES[self.kind](matches.values[start:end])
+        return number
+
+    def next_change(self, matches: Matches, now_ms: int) -> int:
+        """Return when, after `now_ms`, a definition may first have to be looked at."""
+        orders, interval = matches.orders, self.interval
+        start, end = visible(orders, interval, now_ms)
+        first_to_leave = start
+        if self.kind == "count" and not self.watchers:
+            first_to_leave = self._decisive(start, end)
+        due_ms = NEVER
+        if start <= first_to_leave < end:
+            due_ms = interval.low.passes(orders[first_to_leave] >> ORDER_BITS, now_ms)
+        return min(due_ms, entering(orders, interval, start, end, now_ms))
+
+    def _decisive(self, start: int, end: int) -> int:
+        """Return the index of the event whose leaving first crosses a breakpoint."""
+        thresholds = self.breakpoints.at
+        passed = bisect_right(thresholds, end - start)
+        if not passed or thresholds[passed - 1] <= 0:
+            return end
+        return end - int(thresholds[passed - 1])
+
+
+def entering(orders: list[int], interval: Interval, start: int, end: int, now_ms: int) -> int:
+    """Return the first instant at which an event outside the slice can come in, or NEVER."""
+    due_ms = NEVER
+    if end < len(orders):
+        due_ms = interval.high.passes(orders[end] >> ORDER_BITS, now_ms)
+    if not isinstance(interval.low, Sliding) and start:
+        due_ms = min(due_ms, interval.low.returns(orders[start - 1] >> ORDER_BITS, now_ms))
+    if not isinstance(interval.high, Sliding) and end:
+        due_ms = min(due_ms, interval.high.returns(orders[end - 1] >> ORDER_BITS, now_ms))
+    return due_ms
+
+
+_AGGREGATES: dict[str, Callable[[Any], Any]] = {
+    "sum": library.total,
+    "average": library.average,
+    "min": library.smallest,
+    "max": library.largest,
+}
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Which events are kept for a filter, and who draws numbers from them.
+
+    Attributes:
+        key: Stable hash of filter and value; names the timeline in stored states.
+        event_types: The filter accepts only these; None when it does not say.
+        folds_type: `event_types` are case-folded.
+        accepts: The rest of the filter, on the event in slot 0; None accepts all.
+        number: Extracts the number of the event in slot 0, None to leave the event out; None to
+            only count.
+        chains: The chains with a step on this timeline, and whether it is their last.
+        keep_newest: Only so many newest events that are not in the future are ever needed.
+        definitions: Ranks of the definitions that look at one of the terms.
+    """
+
+    key: int
+    event_types: tuple[str, ...] | None
+    folds_type: bool
+    accepts: Callable[[Frame], bool] | None
+    number: Callable[[Frame], Number | None] | None
+    terms: tuple[Term, ...] = ()
+    chains: tuple[tuple[Chain, bool], ...] = ()
+    keep_newest: int | None = None
+    definitions: tuple[int, ...] = ()
+    lows: tuple[Bound, ...] = ()
+
+    def finish(self, keep_newest: int | None) -> None:
+        """Complete what follows from terms and chains, once all are there."""
+        self.keep_newest = keep_newest
+        ranks: set[int] = set()
+        for term in self.terms:
+            ranks.update(*term.breakpoints.at_definitions, *term.breakpoints.above_definitions)
+            ranks.update(term.watchers)
+        self.definitions = tuple(sorted(ranks))
+        lows = [term.interval.low for term in self.terms]
+        for chain, _ in self.chains:
+            lows += [step.interval.low for step in chain.steps if step.timeline_key == self.key]
+        sliding = [low.offset_ms for low in lows if isinstance(low, Sliding)]
+        others = {low for low in lows if not isinstance(low, Sliding)}
+        self.lows = (*((Sliding(min(sliding)),) if sliding else ()), *others)
+
+    def covers(self, other: Timeline) -> bool:
+        """Tell whether what this timeline keeps is enough for another with the same filter."""
+        if self.keep_newest is not None and (
+            other.keep_newest is None or other.keep_newest > self.keep_newest
+        ):
+            return False
+        return all(any(_reaches(mine, theirs) for mine in self.lows) for theirs in other.lows)
+
+    def add(self, matches: Matches, order: int, number: Number | None) -> None:
+        """Insert an event."""
+        orders = matches.orders
+        if not orders or order > orders[-1]:
+            orders.append(order)
+            if number is not None:
+                matches.values.append(number)
+            return
+        index = bisect_right(orders, order)
+        orders.insert(index, order)
+        if number is not None:
+            matches.values.insert(index, number)
+
+    def trim(self, matches: Matches, oldest_order: int, now_ms: int) -> None:
+        """Drop events that no condition can ever see again.
+
+        Args:
+            oldest_order: Order of the oldest kept event of the profile.
+        """
+        orders = matches.orders
+        drop = bisect_left(orders, max(oldest_order, self.floor(now_ms) << ORDER_BITS))
+        if self.keep_newest is not None:
+            past = bisect_left(orders, (now_ms + 1) << ORDER_BITS)
+            drop = max(drop, past - self.keep_newest)
+        if drop > 0:
+            del orders[:drop]
+            if matches.values:
+                del matches.values[:drop]
+
+    def floor(self, now_ms: int) -> int:
+        """Return an instant before which no condition looks from `now_ms` on."""
+        return min([low.floor(now_ms) for low in self.lows])
+
+    def next_change(self, matches: Matches, now_ms: int) -> int:
+        """Return the first instant after `now_ms` at which one of the terms may change."""
+        due_ms = NEVER
+        for term in self.terms:
+            term_ms = term.next_change(matches, now_ms)
+            if term_ms < due_ms:
+                due_ms = term_ms
+        return due_ms
+
+
+def _reaches(mine: Bound, theirs: Bound) -> bool:
+    if isinstance(mine, Sliding) and isinstance(theirs, Sliding):
+        return mine.offset_ms <= theirs.offset_ms
+    return mine == theirs
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """One step: `count` events of a timeline, inside a window, after the step before."""
+
+    timeline_key: int
+    interval: Interval
+    count: int
+
+
+@dataclass(slots=True)
+class Chain:
+    """An ordered sequence over timelines.
+
+    Attributes:
+        key: Stable hash; names the chain's due time in stored states.
+        definitions: Ranks of the definitions that use it.
+    """
+
+    key: int
+    steps: tuple[ChainStep, ...]
+    definitions: tuple[int, ...] = ()
+
+    def holds(self, all_matches: dict[int, Matches], now_ms: int) -> bool:
+        """Tell whether the sequence happened, as seen at `now_ms`.
+
+        Taking the earliest events for each step is right: a step only asks for a later time than
+        the one before it.
+        """
+        return self._prove(all_matches, now_ms)[0]
+
+    def next_change(self, all_matches: dict[int, Matches], now_ms: int) -> int:
+        """Return the first instant after `now_ms` at which the answer can change, or NEVER.
+
+        While it holds, that is when the first event of its proof leaves; while it does not, only an
+        event that comes into a window can help.
+        """
+        return self._prove(all_matches, now_ms)[1]
+
+    def _prove(self, all_matches: dict[int, Matches], now_ms: int) -> tuple[bool, int]:
+        after = 0
+        leaves_ms = enters_ms = NEVER
+        holds = True
+        for step in self.steps:
+            matches = all_matches.get(step.timeline_key)
+            if matches is None:
+                holds = False
+                continue
+            orders = matches.orders
+            start, end = visible(orders, step.interval, now_ms)
+            enters_ms = min(enters_ms, entering(orders, step.interval, start, end, now_ms))
+            if not holds:
+                continue
+            first = max(start, bisect_left(orders, after))
+            last = first + step.count - 1
+            if last >= end:
+                holds = False
+                continue
+            leaves_ms = min(
+                leaves_ms, step.interval.low.passes(orders[first] >> ORDER_BITS, now_ms)
+            )
+            after = ((orders[last] >> ORDER_BITS) + 1) << ORDER_BITS
+        return holds, min(leaves_ms, enters_ms) if holds else enters_ms

@@ -1,0 +1,77 @@
+"""Small tests and how they combine; each is a closure over one frame."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.engine.frame import Frame, Test
+from app.engine.terms import Number, Term
+from app.pql.values import truth
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def all_of(tests: Sequence[Test]) -> Test:
+    """Return the conjunction; operands after the first false one are not evaluated."""
+    if len(tests) == 1:
+        return tests[0]
+    if len(tests) == 2:
+        first, second = tests
+        return lambda frame: first(frame) and second(frame)
+    kept = tuple(tests)
+
+    def test(frame: Frame) -> bool:
+        for one in kept:  # noqa: SIM110  # a generator costs a third more here
+            if not one(frame):
+                return False
+        return True
+
+    return test
+
+
+def any_of(tests: Sequence[Test]) -> Test:
+    """Return the disjunction; operands after the first true one are not evaluated."""
+    if len(tests) == 1:
+        return tests[0]
+    if len(tests) == 2:
+        first, second = tests
+        return lambda frame: first(frame) or second(frame)
+    kept = tuple(tests)
+
+    def test(frame: Frame) -> bool:
+        for one in kept:  # noqa: SIM110  # as above
+            if one(frame):
+                return True
+        return False
+
+    return test
+
+
+def negation(test: Test) -> Test:
+    """Return the opposite."""
+    return lambda frame: not test(frame)
+
+
+def truth_of(key: int) -> Test:
+    """Return the truth of a tracked leaf, which was evaluated into the memo before."""
+    return lambda frame: truth(frame.memo[key])
+
+
+def compare_term(term: Term, timeline_key: int, symbol: str, constant: Number) -> Test:
+    """Return the comparison of a term with a constant; null compares false."""
+    compare = _COMPARE[symbol]
+
+    def test(frame: Frame) -> bool:
+        number = term.value(frame.matches.get(timeline_key), frame.now_ms)
+        return number is not None and compare(number, constant)
+
+    return test

@@ -1,0 +1,64 @@
+"""The `segmentMembership` map of a profile, for the API and for the memberships topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.domain.model import SEGMENT_NAMESPACE, ProfileKey
+from app.domain.timestamps import iso_text
+from app.engine.profile import Detail, decode
+
+
+def segment_membership(packed: bytes, segment_ids: Mapping[int, str]) -> dict[str, Any]:
+    """Return the two-level map of a stored profile: namespace → segment id → membership.
+
+    Args:
+        packed: The stored state.
+        segment_ids: Segment id by ordinal; memberships in unknown segments are left out.
+
+    Returns:
+        `{"ups": {"<id>": {"status", "lastQualificationTime"}}}`; empty inner map for none.
+        Source: API reference, segmentMembership on the profile.
+    """
+    state = decode(packed)
+    members = int.from_bytes(state.members, "little")
+    found = {
+        segment_ids[ordinal]: {
+            "lastQualificationTime": iso_text(detail.at_ms),
+            "status": "realized" if members >> ordinal & 1 else "exited",
+        }
+        for ordinal, detail in state.details.items()
+        if ordinal in segment_ids
+    }
+    return {SEGMENT_NAMESPACE: found}
+
+
+def exists(packed: bytes) -> bool:
+    """Tell whether a stored state is a living profile rather than the stub of a deleted one."""
+    return decode(packed).created
+
+
+def memberships_record(
+    key: ProfileKey, members: int, details: Mapping[int, Detail], segment_ids: Mapping[int, str]
+) -> bytes:
+    """Return the value of a record of the memberships topic, sequences included."""
+    found = {
+        segment_ids[ordinal]: {
+            "status": "realized" if members >> ordinal & 1 else "exited",
+            "lastQualificationTime": iso_text(detail.at_ms),
+            "sequence": detail.sequence,
+        }
+        for ordinal, detail in details.items()
+        if ordinal in segment_ids
+    }
+    return orjson.dumps(
+        {
+            "orgId": key.tenant.org_id,
+            "sandboxName": key.tenant.sandbox_name,
+            "profileId": key.profile_id,
+            "segmentMembership": {SEGMENT_NAMESPACE: found},
+        }
+    )
