@@ -6,6 +6,8 @@ from rich.console import Console
 from app.adapters.cli.demo_model import DemoModel, Place, Rate, percentile
 from app.adapters.cli.demo_view import change_line, picture, status_line, summary_lines
 from app.adapters.cli.samples import SAMPLES
+from app.pql.checker import check
+from app.pql.parser import parse
 
 NOW = 1_767_607_200_000
 
@@ -159,6 +161,14 @@ def test_a_sample_asks_only_earlier_ones() -> None:
         assert "{" not in sample.expression(known)
         known[sample.key] = f"id-of-{sample.key}"
     assert 'inSegment("id-of-loyal")' in SAMPLES[-1].expression(known)
+
+
+def test_the_samples_can_be_evaluated() -> None:
+    known: dict[str, str] = {}
+    for sample in SAMPLES:
+        checked = check(parse(sample.expression(known)), segments=set(known.values()))
+        assert not checked.problems, sample.name
+        known[sample.key] = f"id-of-{sample.key}"
 
 
 def test_the_samples_have_different_names() -> None:
