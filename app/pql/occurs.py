@@ -95,22 +95,24 @@ def is_at_distance(
         unit: Calendar units clamp to the end of a shorter month.
         direction: `before` and `after` look at one side, `from` at both.
         time: Where the distance is counted from: its start.
-        until_now: The time is `now`; then `<= … before` includes it.
+        until_now: The time is `now`; then `<` and `<=` before it include it, since an event that
+            arrives this very instant did happen (our decision, docs/decisions/0003).
     """
-    if direction == "from":
-        return _is_around(ms, comparison, amount, unit, time)
     if comparison in {"=", "!="}:
         return _is_exactly(ms, amount, unit, direction, time) is (comparison == "=")
+    if direction == "from":
+        return _is_around(ms, comparison, amount, unit, time)
     if direction == "before":
         return _is_before(ms, comparison, shift(time.start, -amount, unit), time.start, until_now)
     return _is_after(ms, comparison, shift(time.start, amount, unit), time.start)
 
 
 def _is_before(ms: int, comparison: Comparison, edge: int, anchor: int, until_now: bool) -> bool:
+    is_before = ms <= anchor if until_now else ms < anchor
     if comparison == "<":
-        return edge < ms < anchor
+        return edge < ms and is_before
     if comparison == "<=":
-        return edge <= ms and (ms <= anchor if until_now else ms < anchor)
+        return edge <= ms and is_before
     return ms < edge if comparison == ">" else ms <= edge
 
 
@@ -123,6 +125,9 @@ def _is_after(ms: int, comparison: Comparison, edge: int, anchor: int) -> bool:
 
 
 def _is_exactly(ms: int, amount: int, unit: Unit, direction: Direction, time: Interval) -> bool:
+    if direction == "from":
+        sides: tuple[Direction, ...] = ("before", "after")
+        return any(_is_exactly(ms, amount, unit, side, time) for side in sides)
     signed = -amount if direction == "before" else amount
     if time.is_instant:
         return truncate(ms, unit) == truncate(shift(time.start, signed, unit), unit)
@@ -136,7 +141,5 @@ def _is_around(ms: int, comparison: Comparison, amount: int, unit: Unit, time: I
         "<=": earlier <= ms <= later,
         ">": ms < earlier or ms > later,
         ">=": ms <= earlier or ms >= later,
-        "=": ms in (earlier, later),
-        "!=": ms not in (earlier, later),
     }
     return answers[comparison]
