@@ -88,7 +88,10 @@ def topics(
 @cli.command()
 def local(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
-    partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions per topic.")] = 8,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000, help="Partitions per topic. [default: SEG_PARTITIONS, 8]"),
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Where data is kept; a second run continues. [default: .data/local]"),

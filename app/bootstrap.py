@@ -5,9 +5,11 @@ Each builder imports what it needs when it is called: a command pays only for it
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.config import Settings
+from app.config import Settings, child_environment, is_set
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -114,8 +116,6 @@ def build_api(settings: Settings) -> ASGIApp:
 
 
 def _authenticator(settings: Settings) -> Authenticator:
-    from pathlib import Path
-
     from app.adapters.http.auth import Authenticator, CredentialsFile, JwtVerifier, TokenSource
 
     sources: list[TokenSource] = []
@@ -141,3 +141,62 @@ def run_api(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+
+
+def run_local(
+    settings: Settings,
+    *,
+    workers: int,
+    partitions: int | None,
+    data_dir: Path | None,
+    ready_file: Path | None,
+    kafka: str | None,
+    redis: str | None,
+    api_port: int,
+) -> int:
+    """Run the local stack; what is None comes from the settings, else from this machine."""
+    from app.adapters.local import stack
+
+    if kafka is None and is_set("kafka_bootstrap_servers"):
+        kafka = settings.kafka_bootstrap_servers
+    if redis is None and is_set("redis_url"):
+        redis = settings.redis_url
+    settings = replace(settings, partitions=partitions or settings.partitions)
+    return stack.run(
+        stack.LocalOptions(
+            workers=workers,
+            partitions=settings.partitions,
+            data_dir=data_dir or Path(".data/local"),
+            ready_file=ready_file,
+            kafka=kafka,
+            redis=redis,
+            api_port=api_port,
+            org_id=settings.default_org_id,
+            sandbox_name=settings.default_sandbox_name,
+            topic_prefix=settings.topic_prefix,
+            environment=child_environment(settings),
+            create_topics=lambda servers: _create_topics(
+                settings, servers, own_kafka=kafka is None
+            ),
+        )
+    )
+
+
+def _create_topics(settings: Settings, servers: str, *, own_kafka: bool) -> None:
+    """Create the topics of the local stack, and refuse those that differ.
+
+    Raises:
+        ConfigurationError: If topics are there that differ from the plan.
+    """
+    import asyncio
+
+    from app.adapters.kafka.topics import ensure_topics
+    from app.domain.errors import ConfigurationError
+
+    # Our own Kafka needs none of what secures the connection to another one.
+    options = {"bootstrap_servers": servers}
+    if not own_kafka:
+        options = kafka_options(replace(settings, kafka_bootstrap_servers=servers))
+    report = asyncio.run(ensure_topics(options, topic_plan(settings)))
+    if not report.is_as_planned:
+        raise ConfigurationError("\n".join(report.lines()))

@@ -300,6 +300,19 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment for a child process that is to have these settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {**others, **to_environment(settings)}
+
+
+def is_set(name: str, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a setting was given, be it with its default value."""
+    given = os.environ if environment is None else environment
+    [setting] = [each for each in setting_table() if each.name == name]
+    return bool(given.get(setting.variable) or given.get(setting.file_variable))
+
+
 def to_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make `read_settings` answer `settings` again.
 

@@ -121,6 +121,13 @@ class ChildProcess:
             lines = log.read().decode(errors="replace").strip().splitlines()
         return "\n".join(lines[-_TAIL_LINES:]) or "(it wrote nothing)"
 
+    def how_it_ended(self) -> str:
+        """Return the exit status and what it wrote last."""
+        return (
+            f"{self.name} ended with status {self.status}."
+            f" It wrote last ({self.log_file}):\n{self.log_tail()}"
+        )
+
     def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `is_ready`.
 

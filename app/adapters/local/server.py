@@ -76,6 +76,17 @@ class LocalServer(ABC):
             f"{self.name} does not start. It wrote ({self.log_file}):\n{self._process.log_tail()}"
         )
 
+    def is_ready(self) -> bool:
+        """Whether it works: `start` returned, and it is still there."""
+        return self.is_running
+
+    def ask_to_stop(self) -> None:  # noqa: B027  # nothing to do is the answer, not a gap
+        """Do nothing: what uses the server stops first."""
+
+    def how_it_ended(self) -> str:
+        """Return its status and what it wrote last."""
+        return self._process.how_it_ended()
+
     def stop(self) -> None:
         """Stop it in order; kill it if that takes too long."""
         self._process.stop(_STOP_TIMEOUT_S)
