@@ -6,7 +6,7 @@ from typing import Protocol
 
 from app.domain.errors import NotFound
 from app.domain.model import JsonObject, ProfileKey, Tenant
-from app.service.membership import segment_membership
+from app.service.membership import exists, segment_membership
 
 
 class ProfileStates(Protocol):
@@ -38,13 +38,13 @@ class ProfileMemberships:
         self._known: dict[Tenant, tuple[str, dict[int, str]]] = {}
 
     async def of(self, key: ProfileKey) -> JsonObject:
-        """Return the memberships of a profile by segment id; segments removed since are left out.
+        """Return `{namespace: {segment id: membership}}`; segments removed since are left out.
 
         Raises:
-            NotFound: Nothing is stored of the profile in this tenant.
+            NotFound: There is no such profile in this tenant, or it was deleted.
         """
         state = await self._states.state(key)
-        if state is None:
+        if state is None or not exists(state):
             raise NotFound(
                 f"there is no profile {key.profile_id!r} in this sandbox", code="profile-not-found"
             )

@@ -29,6 +29,6 @@ def profiles_router(memberships: ProfileMemberships) -> APIRouter:
         """Return the stored segment memberships of a profile, as of its last evaluation."""
         key = ProfileKey(tenant_of(request), profile_id)
         stored = await memberships.of(key)
-        return json_response({"profileId": profile_id, "segmentMembership": {"ups": stored}})
+        return json_response({"profileId": profile_id, "segmentMembership": stored})
 
     return router

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.redis
 async def created(client: httpx.AsyncClient, name: str, *args: Any, **more: Any) -> dict[str, Any]:
     answer = await client.post(DEFINITIONS, json=definition_body(name, *args, **more))
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def faults(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -25,7 +26,8 @@ def faults(answer: httpx.Response) -> list[dict[str, Any]]:
     assert body["status"] == answer.status_code
     assert body["requestId"] == answer.headers["x-request-id"]
     assert list(body["errors"]) == [str(answer.status_code)]
-    return body["errors"][str(answer.status_code)]
+    listed: list[dict[str, Any]] = body["errors"][str(answer.status_code)]
+    return listed
 
 
 async def test_a_created_definition_reads_back_whole(
