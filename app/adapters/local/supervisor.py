@@ -86,7 +86,9 @@ class _Watched:
         if not self.was_ever_ready and self.failures >= _FIRST_TRIES:
             raise Unavailable(f"Gave up after {self.failures} starts. {how}")
         delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** (self.failures - 1))
-        _log.warning("starting again", unit=self.unit.name, delay_s=delay, reason=how)
+        lines = how.splitlines()
+        reason = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
+        _log.warning("starting again", unit=self.unit.name, delay_s=delay, reason=reason)
         self.is_ready = False
         self.start_at = now + delay
         self.changed_at = now

@@ -1,0 +1,85 @@
+# Everything a person or CI does with this repository. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+JAVA_STAMP := $(VENV)/.java
+PATHS := app tests
+JAVA_PACKAGES := openjdk-17-jre-headless maven
+
+.PHONY: help setup lock fmt check test test-long bench demo clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) $(JAVA_STAMP) ## Make .venv with the command in it, and what the local stack needs
+
+# The interpreter: a Python from 3.11 on that can make a virtual environment with pip in it.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	  "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	    2>/dev/null || continue; \
+	  echo "Making $(VENV) with $$candidate"; \
+	  "$$candidate" -m venv $(VENV); \
+	  exit 0; \
+	done; \
+	echo "No Python from 3.11 on that can make virtual environments was found." >&2; \
+	echo "Install one (Debian, as root: apt-get install python3 python3-venv)," >&2; \
+	echo "or name one: make setup PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+
+# Hashes are checked for every package; the project itself is built without fetching anything.
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Kafka runs on a JVM from Maven artifacts, which are fetched once, here.
+$(JAVA_STAMP): deploy/kafka/pom.xml | $(STAMP)
+	@if ! { command -v java && command -v mvn; } >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "The local Kafka needs Java 17 and Maven: installing $(JAVA_PACKAGES) with apt-get"; \
+	    apt-get update -q && apt-get install -y -q --no-install-recommends $(JAVA_PACKAGES); \
+	  else \
+	    echo "The local Kafka needs Java from 17 on, and Maven. Run: sudo apt-get install $(JAVA_PACKAGES)" >&2; \
+	    echo "(other systems: a Java 17 runtime and Maven on the PATH), then make again." >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+	$(BIN)/python -c 'from app.adapters.local.kafka_jars import find_java, kafka_jars; find_java(); kafka_jars()'
+	@touch $@
+
+DEV_GROUP := import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))
+
+lock: | $(BIN)/python ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/python -c '$(DEV_GROUP)' | CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
+	  --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-options --output-file requirements.lock pyproject.toml -
+
+fmt: setup ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix $(PATHS)
+	$(BIN)/ruff format $(PATHS)
+
+check: setup ## Lint, format, types and import rules; changes nothing
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup ## Run all tests but the long ones; starts a real Kafka and Redis
+	$(BIN)/pytest -m "not bench and not long"
+
+test-long: setup ## Run the long forms of the fault and load tests
+	$(BIN)/pytest -m long
+
+bench: setup ## Measure throughput, cost and latency, and print the table
+	$(BIN)/pytest -m bench -s
+
+demo: setup ## Watch it work for a minute: Kafka, Redis, worker, API, made-up traffic
+	$(BIN)/segmentation demo --seconds 60
+
+clean: ## Remove the environment, caches and local data
+	rm -rf $(VENV) .cache .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
