@@ -1,0 +1,481 @@
+"""Generators of PQL and of data for property tests, over one small vocabulary.
+
+`conditions()` draws parsed trees of valid Boolean expressions (`to_text` gives their text),
+`trees()` any parsed tree, valid or not; `attributes()`, `event_bodies()` and `json_values()` draw
+data that now and then has the wrong shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from app.pql import ast
+from app.pql.ast import Expr, OccursTail
+
+DrawFn = st.DrawFn
+EVENT_TYPES = ("a", "b", "c")
+SKUS = ("x", "y", "z")
+CITIES = ("Oslo", "Bergen", "oslo")
+SEGMENTS = ("s1", "s2")
+COMPARISONS: tuple[Any, ...] = ("=", "!=", "<", "<=", ">", ">=")
+SHORT_UNITS: tuple[Any, ...] = ("second", "minute", "hour", "day")
+ALL_UNITS: tuple[Any, ...] = (*SHORT_UNITS, "millisecond", "week", "month", "year", "decade")
+TEXT_METHODS = (
+    "startsWith",
+    "doesNotStartWith",
+    "endsWith",
+    "doesNotEndWith",
+    "contains",
+    "doesNotContain",
+    "equals",
+    "notEqualTo",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an expression stands: what a bare field belongs to, and how far the profile is."""
+
+    kind: str
+    of: Callable[[str], Expr]
+    levels: int = 0
+
+    def profile(self, name: str) -> Expr:
+        return ast.UpReference(self.levels, name) if self.levels else ast.Name(name)
+
+    def inside(self, kind: str) -> Place:
+        return Place(kind, ast.Name, self.levels + 1)
+
+    def variable(self, kind: str, name: str) -> Place:
+        return Place(kind, lambda field: ast.Field(ast.Name(name), field), self.levels)
+
+
+ROOT = Place("profile", ast.Name)
+EVENTS = ast.Name("xEvent")
+
+
+def _literals(values: tuple[Any, ...]) -> st.SearchStrategy[Expr]:
+    return st.sampled_from(values).map(ast.Literal)
+
+
+def _number_field(place: Place) -> st.SearchStrategy[Expr]:
+    names = {"profile": ("age", "score"), "event": ("price",), "item": ("quantity",)}
+    own = st.sampled_from(names[place.kind]).map(place.of)
+    return own if place.kind == "profile" else st.one_of(own, st.just(place.profile("age")))
+
+
+def _text_field(place: Place) -> st.SearchStrategy[Expr]:
+    if place.kind == "profile":
+        name = ast.Field(place.of("person"), "name")
+        return st.one_of(st.just(place.of("city")), st.just(name))
+    if place.kind == "event":
+        return st.sampled_from(("sku", "eventType")).map(place.of)
+    return st.just(place.of("sku"))
+
+
+@st.composite
+def numbers(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
+    """A number: a field, a literal or some arithmetic."""
+    if depth == 0 or draw(st.booleans()):
+        return draw(st.one_of(_number_field(place), _literals((0, 1, 2, 5, 18, 2.5))))
+    operator: Any = draw(st.sampled_from("+-*/%"))
+    left, right = draw(numbers(place, depth - 1)), draw(numbers(place, depth - 1))
+    return draw(st.sampled_from((ast.Binary(operator, left, right), ast.Negative(left))))
+
+
+@st.composite
+def texts(draw: DrawFn, place: Place) -> Expr:
+    """A test of a string field."""
+    field = draw(_text_field(place))
+    value = draw(_literals((*SKUS, *EVENT_TYPES, *CITIES, "os", "")))
+    kind = draw(st.sampled_from(("=", "!=", "method", "like", "matches", "in", "notIn")))
+    if kind == "method":
+        flags = draw(st.sampled_from(((), (ast.Literal(True),), (ast.Literal(False),))))
+        return ast.MethodCall(field, draw(st.sampled_from(TEXT_METHODS)), (value, *flags))
+    if kind in {"like", "matches"}:
+        patterns = ("%s%", "O_lo", "%") if kind == "like" else ("(?i)^o", "[xy]$", "s|b")
+        return ast.Binary(kind, field, draw(_literals(patterns)))  # type: ignore[arg-type]
+    if kind in {"in", "notIn"}:
+        items = tuple(draw(st.lists(_literals((*SKUS, *CITIES)), min_size=1, max_size=3)))
+        return ast.Binary(kind, field, ast.ListLiteral(items))  # type: ignore[arg-type]
+    return ast.Binary(kind, field, value)  # type: ignore[arg-type]
+
+
+@st.composite
+def lists(draw: DrawFn, place: Place) -> Expr:
+    """A test of the list `tags` of the profile."""
+    tags = place.profile("tags")
+    wanted = ast.ListLiteral(tuple(draw(st.lists(_literals(SKUS), max_size=2))))
+    method = draw(st.sampled_from(("intersects", "subsetOf", "supersetOf", "count", "in", "=")))
+    if method == "in":
+        return ast.Binary("in", draw(_literals(SKUS)), tags)
+    if method == "=":
+        return ast.Binary("=", ast.MethodCall(tags, "intersection", (wanted,)), wanted)
+    if method == "count":
+        distinct = ast.MethodCall(tags, draw(st.sampled_from(("distinct", "count"))), ())
+        counted = distinct if distinct.method == "count" else ast.MethodCall(distinct, "count", ())
+        return ast.Binary(">=", counted, draw(_literals((0, 1, 2))))
+    return ast.MethodCall(tags, method, (wanted,))
+
+
+@st.composite
+def times(draw: DrawFn, place: Place = ROOT) -> Expr:
+    """A time at the right of `occurs`."""
+    kind = draw(st.sampled_from(("now", "now", "now", "word", "period", "date", "field")))
+    if kind == "now":
+        return ast.Moment("now")
+    if kind == "word":
+        return ast.Moment(draw(st.sampled_from(("today", "yesterday", "tomorrow"))))
+    if kind == "period":
+        which: Any = draw(st.sampled_from(("this", "last", "next")))
+        return ast.Period(which, draw(st.sampled_from(ALL_UNITS)))
+    if kind == "field":
+        return place.profile("birthday")
+    day = draw(st.integers(1, 28))
+    return ast.Call("date", (ast.Literal(2026), ast.Literal(1), ast.Literal(day)))
+
+
+@st.composite
+def windows(draw: DrawFn, place: Place = ROOT) -> OccursTail:
+    """A tail of `occurs`; distances from seconds to days, most often before now."""
+    kind = draw(st.sampled_from(("recent", "recent", "distance", "relative", "on", "between")))
+    time = draw(times(place))
+    direction: Any = draw(st.sampled_from(("before", "after", "from")))
+    if kind == "recent":
+        amount, unit = draw(st.integers(0, 60)), draw(st.sampled_from(SHORT_UNITS))
+        comparison: Any = draw(st.sampled_from(("<", "<=", "<=", ">", ">=")))
+        return ast.OccursDistance(comparison, amount, unit, "before", ast.Moment("now"))
+    if kind == "distance":
+        amount, unit = draw(st.integers(0, 5)), draw(st.sampled_from(ALL_UNITS))
+        comparison = draw(st.sampled_from(COMPARISONS))
+        return ast.OccursDistance(comparison, amount, unit, direction, time)
+    if kind == "relative":
+        return ast.OccursRelative(direction, time)
+    return ast.OccursOn(time) if kind == "on" else ast.OccursBetween(time, draw(times(place)))
+
+
+@st.composite
+def leaves(draw: DrawFn, place: Place) -> Expr:
+    """A condition without `and`, `or`, `not` that reads one item only."""
+    kinds = ["number", "text", "text", "null", "list"]
+    kinds += {"event": ["type", "type", "window", "items"], "profile": ["birthday", "clock"]}.get(
+        place.kind, []
+    )
+    kind = draw(st.sampled_from(kinds))
+    if kind == "number":
+        operator: Any = draw(st.sampled_from(COMPARISONS))
+        return ast.Binary(operator, draw(numbers(place)), draw(numbers(place)))
+    if kind == "text":
+        return draw(texts(place))
+    if kind == "null":
+        field = draw(st.one_of(_number_field(place), _text_field(place)))
+        return ast.MethodCall(field, draw(st.sampled_from(("isNull", "isNotNull"))), ())
+    if kind == "list":
+        return draw(lists(place))
+    return draw(_special_leaf(kind, place))
+
+
+@st.composite
+def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
+    if kind == "type":
+        return ast.Binary("=", place.of("eventType"), draw(_literals(EVENT_TYPES)))
+    if kind == "window":
+        return ast.Occurs(place.of("timestamp"), draw(windows(place)))
+    if kind == "birthday":
+        return ast.Occurs(place.of("birthday"), draw(windows(place)))
+    if kind == "clock":
+        month = ast.MethodCall(place.of("birthday"), "getMonth", ())
+        return ast.Binary("=", month, ast.Call("currentMonth", ()))
+    condition = draw(texts(place.inside("item")))
+    items = place.of("items")
+    return draw(
+        st.sampled_from(
+            (
+                ast.Filter(items, condition),
+                ast.MethodCall(items, "exists", (condition,)),
+                ast.Binary("=", ast.Field(items, "sku"), ast.Literal("x")),
+                ast.Binary(
+                    ">", ast.MethodCall(items, "sum", (ast.Name("quantity"),)), ast.Literal(1)
+                ),
+            )
+        )
+    )
+
+
+@st.composite
+def junctions(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
+    """Conditions on one item, joined and negated."""
+    if depth == 0 or draw(st.integers(0, 2)) == 0:
+        return draw(leaves(place))
+    operands = tuple(draw(st.lists(junctions(place, depth - 1), min_size=2, max_size=3)))
+    kind = draw(st.sampled_from(("and", "and", "or", "not", "if")))
+    if kind == "not":
+        return ast.Not(operands[0])
+    if kind == "if":
+        return ast.Call("if", (operands[0], operands[1], operands[-1]))
+    return ast.And(operands) if kind == "and" else ast.Or(operands)
+
+
+@st.composite
+def steps(draw: DrawFn) -> tuple[ast.Step, ...]:
+    """The steps of a chain."""
+    inside = ROOT.inside("event")
+    found = []
+    for label in draw(st.sampled_from(("A", "AB", "AB", "ABC"))):
+        what = draw(leaves(inside))
+        when = draw(st.one_of(st.none(), windows()))
+        where = draw(st.one_of(st.none(), st.none(), leaves(inside)))
+        count = draw(st.sampled_from((None, None, 1, 2, 3)))
+        found.append(ast.Step(label, what, when, where, count))
+    return tuple(found)
+
+
+@st.composite
+def event_conditions(draw: DrawFn) -> Expr:
+    """A condition on the events of the profile, at the root."""
+    kind = draw(st.sampled_from(sorted(_EVENT_CONDITIONS)))
+    return draw(_EVENT_CONDITIONS[kind]())
+
+
+@st.composite
+def _counted(draw: DrawFn) -> Expr:
+    events = ast.Filter(EVENTS, draw(junctions(ROOT.inside("event"))))
+    method = draw(st.sampled_from(("count", "count", "sum", "average", "min", "max", "truth")))
+    if method == "truth":
+        return events
+    arguments = () if method == "count" else (draw(numbers(ROOT.inside("event"))),)
+    operator: Any = draw(st.sampled_from(COMPARISONS))
+    bound = draw(_literals((0, 1, 2, 3, 10)))
+    return ast.Binary(operator, ast.MethodCall(events, method, arguments), bound)
+
+
+@st.composite
+def _chained(draw: DrawFn) -> Expr:
+    return ast.Chain(EVENTS, ast.Name("timestamp"), draw(steps()))
+
+
+@st.composite
+def _quantified(draw: DrawFn) -> Expr:
+    kind: Any = draw(st.sampled_from(("select", "exists", "forall")))
+    condition = draw(st.one_of(st.none(), junctions(ROOT.variable("event", "X"))))
+    declarations = [ast.Declaration("X", EVENTS, condition)]
+    if draw(st.integers(0, 2)) == 0:
+        declarations.append(draw(_second_variable()))
+    found = ast.Comprehension(kind, tuple(declarations))
+    if kind == "select" and draw(st.booleans()):
+        counted = ast.MethodCall(found, "count", ())
+        return ast.Binary(">=", counted, draw(_literals((1, 2))))
+    return found
+
+
+@st.composite
+def _second_variable(draw: DrawFn) -> ast.Declaration:
+    if draw(st.booleans()):
+        condition = draw(junctions(ROOT.variable("item", "Y")))
+        return ast.Declaration("Y", ast.Field(ast.Name("X"), "items"), condition)
+    first, second = ast.Name("X"), ast.Name("Y")
+    tail = ast.OccursDistance("<=", draw(st.integers(0, 9)), "day", "after", _timestamp(first))
+    condition = ast.And(
+        (
+            draw(leaves(ROOT.variable("event", "Y"))),
+            ast.Binary("!=", first, second),
+            ast.Occurs(_timestamp(second), tail),
+        )
+    )
+    return ast.Declaration("Y", EVENTS, condition)
+
+
+def _timestamp(event: Expr) -> Expr:
+    return ast.Field(event, "timestamp")
+
+
+@st.composite
+def _aggregated(draw: DrawFn) -> Expr:
+    kind: Any = draw(st.sampled_from(("sum", "average", "min", "max")))
+    condition = draw(st.one_of(st.none(), junctions(ROOT.variable("event", "X"))))
+    value = draw(numbers(ROOT.variable("event", "X")))
+    total = ast.Aggregate(kind, value, (ast.Declaration("X", EVENTS, condition),))
+    operator: Any = draw(st.sampled_from(COMPARISONS))
+    return ast.Binary(operator, total, draw(_literals((0, 1, 3, 10))))
+
+
+@st.composite
+def _projected(draw: DrawFn) -> Expr:
+    prices = ast.Field(EVENTS, "price")
+    largest = ast.MethodCall(EVENTS, "max", (ast.Name("timestamp"),))
+    skus = ast.MethodCall(ast.Field(EVENTS, "sku"), "distinct", ())
+    choices: tuple[Expr, ...] = (
+        ast.Binary(">", prices, ast.Literal(2)),
+        ast.Occurs(largest, draw(windows())),
+        ast.Binary(">=", ast.MethodCall(skus, "count", ()), ast.Literal(2)),
+        ast.MethodCall(EVENTS, "exists", (draw(junctions(ROOT.inside("event"))),)),
+    )
+    return draw(st.sampled_from(choices))
+
+
+_EVENT_CONDITIONS: dict[str, Callable[[], st.SearchStrategy[Expr]]] = {
+    "count": _counted,
+    "chain": _chained,
+    "quantifier": _quantified,
+    "aggregate": _aggregated,
+    "projection": _projected,
+}
+
+
+@st.composite
+def conditions(draw: DrawFn, depth: int = 2, *, segments: bool = True) -> Expr:
+    """A parsed tree of a valid Boolean expression that uses all supported constructs."""
+    kinds = ["attributes", "events", "events"] + (["segment"] if segments else [])
+    if depth > 0 and draw(st.booleans()):
+        inner = conditions(depth - 1, segments=segments)
+        operands = tuple(draw(st.lists(inner, min_size=2, max_size=3)))
+        kind = draw(st.sampled_from(("and", "or", "not")))
+        if kind == "not":
+            return ast.Not(operands[0])
+        return ast.And(operands) if kind == "and" else ast.Or(operands)
+    kind = draw(st.sampled_from(kinds))
+    if kind == "segment":
+        return ast.Call("inSegment", (draw(_literals(SEGMENTS)),))
+    return draw(junctions(ROOT) if kind == "attributes" else event_conditions())
+
+
+# --- any tree ----------------------------------------------------------------------------------
+
+_NAMES = st.sampled_from(("a", "x", "sum", "over", "from", "last", "select", "let", "if", "xEvent"))
+_FIELDS = st.one_of(_NAMES, st.sampled_from(("in", "now", "this", "where", "count")))
+_ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
+_ATOMS: st.SearchStrategy[Expr] = st.one_of(
+    st.booleans().map(ast.Literal),
+    st.integers(0, 2**63 - 1).map(ast.Literal),
+    st.floats(0, 1e300, allow_nan=False).map(lambda found: ast.Literal(abs(found))),
+    _ANY_TEXT.map(ast.Literal),
+    _NAMES.map(ast.Name),
+    st.just(ast.This()),
+    st.builds(ast.UpReference, st.integers(1, 3), _NAMES),
+    st.integers(0, 9).map(ast.Parameter),
+    st.sampled_from(("x", "y;version=1")).map(ast.ContextReference),
+    st.sampled_from(("now", "today", "yesterday", "tomorrow")).map(ast.Moment),
+    st.builds(ast.Period, st.sampled_from(("this", "last", "next")), st.sampled_from(ALL_UNITS)),
+)
+
+
+def _compound(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    many = st.lists(inner, max_size=3).map(tuple)
+    two = st.lists(inner, min_size=2, max_size=3).map(tuple)
+    maybe = st.one_of(st.none(), inner)
+    declarations = st.lists(
+        st.builds(ast.Declaration, _NAMES, inner, maybe), min_size=1, max_size=2
+    ).map(tuple)
+    direction = st.sampled_from(("before", "after", "from"))
+    units = st.sampled_from((*ALL_UNITS, "century", "millennium"))
+    tails = st.one_of(
+        inner.map(ast.OccursOn),
+        st.builds(ast.OccursBetween, inner, inner),
+        st.builds(ast.OccursRelative, direction, inner),
+        st.builds(
+            ast.OccursDistance,
+            st.sampled_from(COMPARISONS),
+            st.integers(0, 9),
+            units,
+            direction,
+            inner,
+        ),
+    )
+    step = st.builds(
+        ast.Step, _NAMES, inner, st.one_of(st.none(), tails), maybe, st.sampled_from((None, 0, 2))
+    )
+    infix = st.sampled_from((*"*/%+-", *COMPARISONS, "like", "matches"))
+    names = st.lists(_NAMES, min_size=1, max_size=2, unique=True).map(tuple)
+    return st.one_of(
+        many.map(ast.ListLiteral),
+        st.lists(st.tuples(_ANY_TEXT, inner), max_size=2).map(tuple).map(ast.ObjectLiteral),
+        st.builds(ast.Field, inner, _FIELDS),
+        st.builds(ast.Call, st.sampled_from(("f", "date", "if", "sum2")), many),
+        st.builds(ast.MethodCall, inner, _FIELDS, many),
+        st.builds(ast.Filter, inner, inner),
+        st.builds(ast.Negative, inner),
+        st.builds(ast.Not, inner),
+        two.map(ast.And),
+        two.map(ast.Or),
+        st.builds(ast.Binary, infix, inner, inner),
+        st.builds(ast.Binary, st.sampled_from(("in", "notIn")), inner, many.map(ast.ListLiteral)),
+        st.builds(ast.Occurs, inner, tails),
+        st.builds(ast.Comprehension, st.sampled_from(("select", "exists", "forall")), declarations),
+        st.builds(
+            ast.Aggregate, st.sampled_from(("sum", "average", "min", "max")), inner, declarations
+        ),
+        st.builds(ast.Let, _NAMES, inner, inner),
+        st.builds(ast.Lambda, names, inner),
+        st.builds(ast.Chain, inner, inner, st.lists(step, min_size=1, max_size=2).map(tuple)),
+    )
+
+
+def trees() -> st.SearchStrategy[Expr]:
+    """Any tree that the grammar can write, sense or nonsense."""
+    return st.recursive(_ATOMS, _compound, max_leaves=12)
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """Any JSON value, with the field names of the vocabulary."""
+    scalars = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(allow_nan=False),
+        st.sampled_from((*SKUS, *CITIES, "2026-01-05", "2026-01-05T10:00:00Z", "6", "true")),
+        st.text(max_size=3),
+    )
+    names = st.sampled_from(("age", "city", "sku", "items", "quantity", "name", "price", "value"))
+    return st.recursive(
+        scalars,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)
+        ),
+        max_leaves=6,
+    )
+
+
+def _mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw the usual values, now and then anything."""
+    return st.integers(0, 9).flatmap(lambda dice: json_values() if dice == 0 else usual)
+
+
+_BIRTHDAYS = ("2000-01-31", "2026-01-05", "2026-01-04T23:59:59.999Z", "2026-01-06T01:00:00+02:00")
+
+
+def attributes() -> st.SearchStrategy[dict[str, Any]]:
+    """A profile record of the vocabulary; any field may be missing or strange."""
+    name = st.fixed_dictionaries({}, optional={"name": st.sampled_from(CITIES)})
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "age": _mostly(st.integers(0, 40)),
+            "score": _mostly(st.sampled_from((0, 1, 2.5, 5))),
+            "city": _mostly(st.sampled_from(CITIES)),
+            "tags": _mostly(st.lists(st.sampled_from(SKUS), max_size=3)),
+            "person": _mostly(name),
+            "birthday": _mostly(st.sampled_from(_BIRTHDAYS)),
+        },
+    )
+
+
+def event_bodies() -> st.SearchStrategy[dict[str, Any]]:
+    """An event of the vocabulary, without timestamp; any field may be missing or strange."""
+    item = st.fixed_dictionaries(
+        {}, optional={"sku": st.sampled_from(SKUS), "quantity": st.integers(0, 3)}
+    )
+    return st.fixed_dictionaries(
+        {"eventType": _mostly(st.sampled_from(EVENT_TYPES))},
+        optional={
+            "price": _mostly(st.sampled_from((0, 1, 2.5, 3, 10, 0.1))),
+            "sku": _mostly(st.sampled_from(SKUS)),
+            "items": _mostly(st.lists(item, max_size=2)),
+        },
+    )
