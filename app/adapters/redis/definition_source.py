@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import orjson
@@ -86,7 +86,7 @@ class RedisDefinitionSource:
             for tenant, tag in zip(tenants, found, strict=True)
         }
 
-    async def changed(self) -> AsyncIterator[Tenant]:
+    async def changed(self) -> AsyncGenerator[Tenant, None]:
         """Yield the tenant of each change; after a lost connection it goes on when Redis is back.
 
         What changed while Redis was away is not yielded: look at `tags` as well.

@@ -1,0 +1,190 @@
+"""What workers see of the definitions in Redis, and what they report."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from app.adapters.redis.connection import connect
+from app.adapters.redis.definition_source import EMPTY_TAG
+from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.domain.definitions import DefinitionWrite, EvaluationMethods, StoredDefinition
+from app.domain.errors import Unavailable
+from app.domain.model import RemovedDefinition, Tenant
+from tests.services import LocalRedis, Names
+
+pytestmark = pytest.mark.redis
+
+TENANT = Tenant("org@AdobeOrg", "prod")
+BASE = StoredDefinition(
+    segment_id="s1",
+    ordinal=0,
+    version=1,
+    name="one",
+    description="",
+    expression="a = 1",
+    schema_name="_xdm.context.profile",
+    methods=EvaluationMethods(),
+    merge_policy_id="m",
+    profile_instance_id="ups",
+    uses=(),
+    created_ms=1,
+    updated_ms=1,
+    version_ms=1,
+)
+TWO = replace(BASE, segment_id="s2", ordinal=1, name="two", uses=("s1",))
+
+
+@pytest.fixture
+def store(redis: Redis, names: Names) -> RedisDefinitionStore:
+    return RedisDefinitionStore(redis, names.redis_key_prefix)
+
+
+async def put(
+    store: RedisDefinitionStore, new: StoredDefinition, previous: StoredDefinition | None = None
+) -> str:
+    assert await store.put(TENANT, await store.head(TENANT), DefinitionWrite(new, {}, previous))
+    return await store.tag(TENANT)
+
+
+async def state_of(store: RedisDefinitionStore, segment_id: str) -> str:
+    return (await store.get(TENANT, [segment_id]))[segment_id].state
+
+
+async def test_a_tenant_without_definitions_is_empty(store: RedisDefinitionStore) -> None:
+    loaded = await store.load(TENANT)
+    assert (loaded.tag, loaded.definitions) == (EMPTY_TAG, ())
+    assert await store.tags() == {}
+
+
+async def test_the_tag_changes_only_with_what_workers_see(store: RedisDefinitionStore) -> None:
+    first = await put(store, BASE)
+    described = replace(BASE, description="new", updated_ms=2)
+    assert await put(store, described, BASE) == first
+    renamed = replace(described, name="other")
+    assert await put(store, renamed, described) != first
+    assert await store.tags() == {TENANT: await store.tag(TENANT)}
+    assert (await store.load(TENANT)).definitions[0].name == "other"
+
+
+async def test_an_outdated_head_writes_nothing(store: RedisDefinitionStore) -> None:
+    head = await store.head(TENANT)
+    await put(store, BASE)
+    before = await store.load(TENANT)
+    assert not await store.put(TENANT, head, DefinitionWrite(TWO, {}))
+    assert not await store.remove(TENANT, head, BASE)
+    assert await store.load(TENANT) == before
+    assert await store.owner_of_name(TENANT, "two") is None
+    assert list(await store.uses(TENANT)) == []
+
+
+async def test_a_removed_definition_stays_known_until_profiles_were_migrated(
+    store: RedisDefinitionStore,
+) -> None:
+    await put(store, BASE)
+    before = await put(store, TWO)
+    assert await store.remove(TENANT, await store.head(TENANT), TWO)
+    loaded = await store.load(TENANT)
+    assert loaded.removed == (RemovedDefinition("s2", 1, 1),)
+    assert (await store.head(TENANT)).next_ordinal == 2
+    await store.mark_live(TENANT, before)
+    assert (await store.load(TENANT)).removed == loaded.removed
+    await store.mark_live(TENANT, loaded.tag)
+    assert (await store.load(TENANT)).removed == ()
+    assert await store.ordinals(TENANT) == {0: "s1", 1: "s2"}
+
+
+async def test_live_is_what_the_tag_contains(store: RedisDefinitionStore) -> None:
+    first = await put(store, BASE)
+    await put(store, TWO)
+    assert await store.mark_live(TENANT, first) == 1
+    assert (await state_of(store, "s1"), await state_of(store, "s2")) == ("LIVE", "BACKFILLING")
+    edited = replace(BASE, version=2, expression="a = 2")
+    last = await put(store, edited, BASE)
+    assert await store.mark_live(TENANT, first) == 0
+    assert await state_of(store, "s1") == "BACKFILLING"
+    assert await store.mark_live(TENANT, last) == 2
+
+
+async def test_a_tag_of_lost_history_makes_nothing_live(store: RedisDefinitionStore) -> None:
+    tag = await put(store, BASE)
+    other = f"{tag.partition('-')[0]}-0123456789abcdef"
+    assert await store.mark_live(TENANT, other) == 0
+    await store.report_failures(TENANT, other, {"s1": "no"})
+    assert await state_of(store, "s1") == "BACKFILLING"
+
+
+async def test_a_failure_has_a_reason_until_the_definition_is_edited(
+    store: RedisDefinitionStore,
+) -> None:
+    tag = await put(store, BASE)
+    await store.report_failures(TENANT, tag, {"s1": "too large", "unknown": "x"})
+    failed = (await store.get(TENANT, ["s1"]))["s1"]
+    assert (failed.state, failed.state_reason) == ("FAILED", "too large")
+    assert await store.mark_live(TENANT, tag) == 0
+    await put(store, replace(failed, version=2, expression="a = 2"), failed)
+    await store.report_failures(TENANT, tag, {"s1": "too late"})
+    edited = (await store.get(TENANT, ["s1"]))["s1"]
+    assert (edited.state, edited.state_reason) == ("BACKFILLING", "")
+
+
+async def test_a_change_is_told_at_once(store: RedisDefinitionStore) -> None:
+    changes = store.changed()
+    told = asyncio.ensure_future(anext(changes))
+    deadline = asyncio.get_running_loop().time() + 10
+    previous: StoredDefinition | None = None
+    while not told.done():  # the subscription takes a moment
+        assert asyncio.get_running_loop().time() < deadline
+        new = replace(BASE, version=(previous.version if previous else 0) + 1)
+        await put(store, new, previous)
+        previous = new
+        await asyncio.wait([told], timeout=0.05)
+    assert await told == TENANT
+    await changes.aclose()
+
+
+async def test_notifications_go_on_after_redis_was_away(
+    own_redis: LocalRedis, names: Names
+) -> None:
+    redis = connect(own_redis.url)
+    store = RedisDefinitionStore(redis, names.redis_key_prefix)
+    await put(store, BASE)
+    changes = store.changed()
+    told = asyncio.ensure_future(anext(changes))
+    await asyncio.wait([told], timeout=0.1)
+    await asyncio.to_thread(own_redis.kill)
+    with pytest.raises(Unavailable):
+        await store.load(TENANT)
+    await asyncio.to_thread(own_redis.start)
+    deadline = asyncio.get_running_loop().time() + 20
+    previous = BASE
+    while not told.done():
+        assert asyncio.get_running_loop().time() < deadline
+        new = replace(previous, version=previous.version + 1)
+        await put(store, new, previous)
+        previous = new
+        await asyncio.wait([told], timeout=0.1)
+    assert await told == TENANT
+    await changes.aclose()
+    await redis.aclose()
+
+
+async def test_a_page_of_many_reads_only_its_rows(store: RedisDefinitionStore) -> None:
+    for number in range(30):
+        await put(
+            store,
+            replace(
+                BASE,
+                segment_id=f"s{number:02}",
+                ordinal=number,
+                name=f"n{number}",
+                created_ms=number // 3,
+            ),
+        )
+    total, rows = await store.page(TENANT, 10, 5, newest_first=False)
+    assert (total, [one.segment_id for one in rows]) == (30, [f"s{n}" for n in range(10, 15)])
+    _, newest = await store.page(TENANT, 28, 5, newest_first=True)
+    assert [one.segment_id for one in newest] == ["s01", "s00"]
