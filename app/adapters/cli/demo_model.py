@@ -12,6 +12,7 @@ _LAST = 10
 _LATENCIES = 20_000
 _SENT_AT = 50_000
 _RATE_WINDOW_MS = 3_000
+_LEAST_WINDOW_MS = 1_000
 _SEEN = 500_000
 
 
@@ -50,15 +51,18 @@ class SegmentCounts:
 
 
 class Rate:
-    """Occurrences per second over the last three seconds."""
+    """Occurrences per second over the last three seconds, or since the first."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[int, int]] = deque()
+        self._first_ms: int | None = None
         self.total = 0
 
     def add(self, at_ms: int, count: int = 1) -> None:
         """Note `count` occurrences at `at_ms`; times do not go backwards."""
         self.total += count
+        if self._first_ms is None:
+            self._first_ms = at_ms
         if self._marks and self._marks[-1][0] == at_ms:
             count += self._marks.pop()[1]
         self._marks.append((at_ms, count))
@@ -67,7 +71,9 @@ class Rate:
         """Return the rate at `now_ms`, and forget what is older than the window."""
         while self._marks and self._marks[0][0] <= now_ms - _RATE_WINDOW_MS:
             self._marks.popleft()
-        return sum(count for _, count in self._marks) * 1_000 / _RATE_WINDOW_MS
+        since_ms = now_ms - (now_ms if self._first_ms is None else self._first_ms)
+        window_ms = min(_RATE_WINDOW_MS, max(_LEAST_WINDOW_MS, since_ms))
+        return sum(count for _, count in self._marks) * 1_000 / window_ms
 
 
 @dataclass(slots=True)

@@ -91,7 +91,8 @@ def test_a_rate_is_of_the_last_three_seconds() -> None:
     rate = Rate()
     rate.add(NOW, 300)
     rate.add(NOW + 1_000, 300)
-    assert rate.per_second(NOW + 1_000) == 200
+    assert rate.per_second(NOW + 1_000) == 600
+    assert rate.per_second(NOW + 2_000) == 300
     assert rate.per_second(NOW + 3_500) == 100
     assert rate.per_second(NOW + 9_000) == 0
     assert rate.total == 600
