@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -84,7 +84,8 @@ def numbers(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
         return draw(st.one_of(_number_field(place), _literals((0, 1, 2, 5, 18, 2.5))))
     operator: Any = draw(st.sampled_from("+-*/%"))
     left, right = draw(numbers(place, depth - 1)), draw(numbers(place, depth - 1))
-    return draw(st.sampled_from((ast.Binary(operator, left, right), ast.Negative(left))))
+    choices: tuple[Expr, ...] = (ast.Binary(operator, left, right), ast.Negative(left))
+    return draw(st.sampled_from(choices))
 
 
 @st.composite
@@ -192,18 +193,14 @@ def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
         return ast.Binary("=", month, ast.Call("currentMonth", ()))
     condition = draw(texts(place.inside("item")))
     items = place.of("items")
-    return draw(
-        st.sampled_from(
-            (
-                ast.Filter(items, condition),
-                ast.MethodCall(items, "exists", (condition,)),
-                ast.Binary("=", ast.Field(items, "sku"), ast.Literal("x")),
-                ast.Binary(
-                    ">", ast.MethodCall(items, "sum", (ast.Name("quantity"),)), ast.Literal(1)
-                ),
-            )
-        )
+    quantity = ast.MethodCall(items, "sum", (ast.Name("quantity"),))
+    choices: tuple[Expr, ...] = (
+        ast.Filter(items, condition),
+        ast.MethodCall(items, "exists", (condition,)),
+        ast.Binary("=", ast.Field(items, "sku"), ast.Literal("x")),
+        ast.Binary(">", quantity, ast.Literal(1)),
     )
+    return draw(st.sampled_from(choices))
 
 
 @st.composite
@@ -347,7 +344,8 @@ def conditions(draw: DrawFn, depth: int = 2, *, segments: bool = True) -> Expr:
 
 _NAMES = st.sampled_from(("a", "x", "sum", "over", "from", "last", "select", "let", "if", "xEvent"))
 _FIELDS = st.one_of(_NAMES, st.sampled_from(("in", "now", "this", "where", "count")))
-_ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
+_SURROGATES: tuple[Literal["Cs"]] = ("Cs",)
+_ANY_TEXT = st.text(st.characters(exclude_categories=_SURROGATES), max_size=6)
 _ATOMS: st.SearchStrategy[Expr] = st.one_of(
     st.booleans().map(ast.Literal),
     st.integers(0, 2**63 - 1).map(ast.Literal),
@@ -358,7 +356,7 @@ _ATOMS: st.SearchStrategy[Expr] = st.one_of(
     st.builds(ast.UpReference, st.integers(1, 3), _NAMES),
     st.integers(0, 9).map(ast.Parameter),
     st.sampled_from(("x", "y;version=1")).map(ast.ContextReference),
-    st.sampled_from(("now", "today", "yesterday", "tomorrow")).map(ast.Moment),
+    st.builds(ast.Moment, st.sampled_from(("now", "today", "yesterday", "tomorrow"))),
     st.builds(ast.Period, st.sampled_from(("this", "last", "next")), st.sampled_from(ALL_UNITS)),
 )
 
