@@ -1,10 +1,12 @@
-"""Expressions that use the clock: `occurs`, `today`, `last month`, `currentYear()`.
+"""Expressions that use the clock: `occurs` and `currentYear()`.
 
 Each lowers `frame.next_ms` to the first instant at which its own answer can change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from app.engine.frame import Evaluator, Frame
@@ -22,7 +24,7 @@ from app.engine.windows import (
 from app.pql import ast
 from app.pql.calendar import parse_timestamp, unit_start_after
 from app.pql.functions import FUNCTIONS
-from app.pql.values import any_pair
+from app.pql.values import any_pair, leaves
 
 if TYPE_CHECKING:
     from app.engine.compiler import Compiler
@@ -39,10 +41,13 @@ def compile_occurs(
     times = [_time(compiler, time, scope) for time in times_of(tail)]
 
     def test(frame: Frame) -> bool:
-        anchors = [time(frame) for time in times]
-        if any(anchor is None for anchor in anchors):
+        found = [time(frame) for time in times]
+        if not all(found):
             return False
-        return _accepts(value(frame), window_between(tail, anchors), frame)
+        at = value(frame)
+        return any(
+            _accepts(at, window_between(tail, anchors), frame) for anchors in product(*found)
+        )
 
     return test
 
@@ -63,34 +68,22 @@ def _accepts(value: Any, window: Window, frame: Frame) -> bool:
     return window.contains(at_ms, frame.now_ms)
 
 
-def _time(compiler: Compiler, time: ast.Expr, scope: Scope) -> Evaluator:
+def _time(compiler: Compiler, time: ast.Expr, scope: Scope) -> Callable[[Frame], list[Anchor]]:
+    """Compile a time expression to its anchors: any of them will do, none is null."""
     known = anchor_of(time)
     if known is not None:
-        return lambda frame: known
+        constant = [known]
+        return lambda frame: constant
     value = compiler.value(time, scope)
-    is_day = isinstance(time, ast.Call) and time.function == "date"
+    make = day_anchor if isinstance(time, ast.Call) and time.function == "date" else instant_anchor
 
-    def anchor(frame: Frame) -> Anchor | None:
-        at_ms = parse_timestamp(value(frame))
-        if at_ms is None:
-            return None
-        return day_anchor(at_ms) if is_day else instant_anchor(at_ms)
+    def anchors(frame: Frame) -> list[Anchor]:
+        found = value(frame)
+        candidates = leaves(found) if isinstance(found, list) else (found,)
+        instants = [parse_timestamp(candidate) for candidate in candidates]
+        return [make(at_ms) for at_ms in instants if at_ms is not None]
 
-    return anchor
-
-
-def compile_time_value(node: ast.Moment | ast.Period) -> Evaluator:
-    """Compile a word or period standing as a value: the start of its interval in ms."""
-    anchor = anchor_of(node)
-    assert anchor is not None
-    start = anchor.start
-
-    def value(frame: Frame) -> int:
-        # Intervals of all words begin at midnight, so this is never late.
-        _lower(frame, unit_start_after(frame.now_ms, "day"))
-        return start.at(frame.now_ms)
-
-    return value
+    return anchors
 
 
 def compile_clock_function(name: str) -> Evaluator | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.engine.clock_expressions import compile_clock_function, compile_occurs, compile_time_value
+from app.engine.clock_expressions import compile_clock_function, compile_occurs
 from app.engine.conditions import TermRef, TermSpec
 from app.engine.frame import Evaluator, Frame, Test
 from app.engine.loops import compile_aggregate, compile_chain, compile_comprehension
@@ -127,8 +127,6 @@ class Compiler:
                 return self._binary(node, scope)
             case ast.Occurs(operand, tail):
                 return compile_occurs(self, operand, tail, scope)
-            case ast.Moment() | ast.Period():
-                return compile_time_value(node)
             case ast.ListLiteral(items):
                 return self._list(items, scope)
         return self._over_items(node, scope)

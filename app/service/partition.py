@@ -173,6 +173,8 @@ class PartitionEngine:
         was_created = profile.state.created
         if was_created:
             self._bring_up(key, tenant, profile, clock_ms)
+        else:
+            self._expire_stub(profile, clock_ms)
         found: list[Transition] = []
         if update.deletes:
             if was_created:
@@ -212,11 +214,17 @@ class PartitionEngine:
         state = profile.state
         if state.created:
             self._bring_up(key, self._tenant(key.tenant), profile, clock_ms)
-        elif state.deleted_ms and state.deleted_ms + self._limits.retention_ms <= clock_ms:
-            profile.state = ProfileState()
-            profile.is_dirty = True
+        else:
+            self._expire_stub(profile, clock_ms)
         # Written even if nothing changed: a timer that fires must go or move.
         profile.stored_due_ms = -1
+
+    def _expire_stub(self, profile: Profile, clock_ms: int) -> None:
+        """Forget a deleted profile for good once the retention time has passed."""
+        deleted_ms = profile.state.deleted_ms
+        if deleted_ms and deleted_ms + self._limits.retention_ms <= clock_ms:
+            profile.state = ProfileState()
+            profile.is_dirty = True
 
     def _emit(self, key: ProfileKey, found: list[Transition], update: ProfileUpdate | None) -> None:
         self._changed[key] = None
