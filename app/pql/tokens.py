@@ -106,7 +106,7 @@ class TokenCursor:
         before = self._tokens[self._position - 1] if self._position else None
         if self.symbol() == "=" and before is not None and before.text == "=":
             return "equality is written with one `=`"
-        if self.word() == "in" and before is not None and before.text.lower() == "not":
+        if self.word() == "not" and self.word(1) == "in":
             return "write `notIn` in one word"
         if self.word() in {"null", "none"}:
             return "there is no null; use .isNull() or .isNotNull()"
