@@ -79,7 +79,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.metrics import HttpMetrics
     from app.adapters.kafka.relay import DefinitionRelay, RelayTarget
-    from app.adapters.redis.connection import connect
+    from app.adapters.redis.control_client import connect_control
     from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
     from app.adapters.redis.definition_store import RedisDefinitionStore
     from app.adapters.redis.profile_reader import RedisProfileReader
@@ -87,7 +87,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.service.profile_memberships import ProfileMemberships
 
     prefix = settings.redis_key_prefix
-    redis = connect(settings.redis_url)
+    redis = connect_control(settings.redis_url)
     store = RedisDefinitionStore(redis, prefix)
     metrics = HttpMetrics()
     relay = DefinitionRelay(

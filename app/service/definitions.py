@@ -90,6 +90,10 @@ class Definitions:
 
         async def attempt(head: CatalogueHead) -> Written | None:
             accepted = await self._accepted(tenant, segment_id, given)
+            # There already: written by an attempt whose answer was lost.
+            done = (await self._store.get(tenant, [segment_id])).get(segment_id)
+            if done is not None:
+                return Written(done, accepted.warnings)
             definition = self._definition(tenant, segment_id, given, accepted, now_ms)
             definition = replace(definition, ordinal=head.next_ordinal)
             return await self._stored(tenant, head, definition, accepted)

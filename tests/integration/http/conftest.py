@@ -7,14 +7,14 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.adapters.redis.connection import connect
+from app.adapters.redis.control_client import connect_control
 from tests.integration.http.harness import Plane, running_plane
 from tests.services import LocalRedis, Names
 
 
 @pytest.fixture
 async def redis(redis_server: LocalRedis) -> AsyncIterator[Redis]:
-    client = connect(redis_server.url, connections=64)
+    client = connect_control(redis_server.url)
     yield client
     await client.aclose()
 

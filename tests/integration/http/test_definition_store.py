@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.definitions import DefinitionWrite, EvaluationMethods, StoredDefinition
 from app.domain.errors import Unavailable
 from app.domain.model import RemovedDefinition, Tenant
+from app.service.definitions import DefinitionInput, Definitions
 from tests.services import LocalRedis, Names
 
 pytestmark = pytest.mark.redis
@@ -188,3 +190,21 @@ async def test_a_page_of_many_reads_only_its_rows(store: RedisDefinitionStore) -
     assert (total, [one.segment_id for one in rows]) == (30, [f"s{n}" for n in range(10, 15)])
     _, newest = await store.page(TENANT, 28, 5, newest_first=True)
     assert [one.segment_id for one in newest] == ["s01", "s00"]
+
+
+async def test_a_write_whose_answer_was_lost_is_not_done_twice(
+    store: RedisDefinitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = store.put, []
+
+    async def answer_lost(*arguments: Any) -> bool:
+        calls.append(await real(*arguments))
+        return False  # what a repeated script answers after it was done
+
+    monkeypatch.setattr(store, "put", answer_lost)
+    definitions = Definitions(store, lambda: "s1")
+    given = DefinitionInput(name="one", expression="a = 1", schema_name="_xdm.context.profile")
+    written = await definitions.create(TENANT, given, 1)
+    assert calls == [True]
+    assert written.definition.ordinal == 0
+    assert (await store.head(TENANT)).next_ordinal == 1
