@@ -28,13 +28,21 @@ from app.adapters.cli.demo_tasks import (
     watch_stack,
 )
 from app.adapters.cli.generate import Traffic
-from app.adapters.cli.local_stack import DemoFailed, LocalStack, Ready, local_stack, place_of
+from app.adapters.cli.local_stack import (
+    DemoFailed,
+    DemoStopped,
+    LocalStack,
+    Ready,
+    local_stack,
+    place_of,
+)
 from app.domain.errors import SegmentationError
 
 _DRAW_EVERY_S = 0.2
 _SAY_EVERY_S = 1.0
 _DRAIN_S = 3.0
 _CHANGES_A_LINE = 2
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +70,18 @@ def run(access: KafkaAccess, options: DemoOptions) -> int:
         options: What is shown.
 
     Returns:
-        Exit status: 0, or 1 with the reason on standard error.
+        Exit status: 0; 1 with the reason on standard error; 130 if it was stopped before anything
+        could be shown, as shells have it for Ctrl-C.
     """
     # What the clients retry belongs into no live view; what they give up is raised.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="segmentation-demo-"))
     try:
         asyncio.run(_run(access, options, folder))
+    except DemoStopped as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        sys.stderr.write(f"demo: {error.message}\n")
+        return _INTERRUPTED
     except (SegmentationError, KafkaError) as error:
         reason = error.message if isinstance(error, SegmentationError) else f"Kafka: {error}"
         sys.stdout.flush()

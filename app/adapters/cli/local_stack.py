@@ -27,6 +27,12 @@ class DemoFailed(UserError):
     code = "demo-failed"
 
 
+class DemoStopped(UserError):
+    """Somebody stopped the demo before there was anything to show."""
+
+    code = "demo-stopped"
+
+
 class Pids(msgspec.Struct, frozen=True):
     """Process ids; 0 for what was given and not started."""
 
@@ -110,6 +116,7 @@ async def local_stack(folder: Path, workers: int, stop: asyncio.Event) -> AsyncI
 
     Raises:
         DemoFailed: If it ends, or is not ready within five minutes, or does not stop.
+        DemoStopped: If `stop` was set before it was ready.
     """
     child = ChildProcess("segmentation local", folder / "local.log")
     child.start(_command(folder, workers))
@@ -138,7 +145,7 @@ async def _wait_until_ready(child: ChildProcess, folder: Path, stop: asyncio.Eve
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if stop.is_set():
-            raise DemoFailed("stopped before everything was ready")
+            raise DemoStopped("stopped before everything was ready")
         if not child.is_running:
             raise DemoFailed(_ended(child))
         ready = _read_ready(folder)

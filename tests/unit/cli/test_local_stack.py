@@ -13,7 +13,14 @@ from app.adapters.cli import local_stack as module
 from app.adapters.cli.demo import check
 from app.adapters.cli.demo_model import DemoModel
 from app.adapters.cli.demo_tasks import create_samples, epoch_ms, run_beside, watch_stack
-from app.adapters.cli.local_stack import DemoFailed, Ready, local_stack, place_of, replaced
+from app.adapters.cli.local_stack import (
+    DemoFailed,
+    DemoStopped,
+    Ready,
+    local_stack,
+    place_of,
+    replaced,
+)
 from app.adapters.cli.samples import SAMPLES
 
 READY = {
@@ -103,7 +110,7 @@ async def test_waiting_can_be_stopped(tmp_path: Path, monkeypatch: pytest.Monkey
     stop = asyncio.Event()
     stop.set()
 
-    with pytest.raises(DemoFailed, match="stopped before"):
+    with pytest.raises(DemoStopped, match="stopped before"):
         async with local_stack(tmp_path, 1, stop):
             pass
 
