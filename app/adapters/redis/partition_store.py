@@ -163,17 +163,29 @@ class RedisPartitionStore:
         """Load event frames of several partitions in one round trip."""
         return await self._values(wanted, is_events=True)
 
-    async def due(self, until_ms: Mapping[int, int], limit: int) -> dict[int, list[ProfileKey]]:
-        """Return the profiles, earliest first, whose timer is at or before the given time."""
+    async def due(
+        self, until_ms: Mapping[int, int], limit: int
+    ) -> dict[int, dict[ProfileKey, int]]:
+        """Return the profiles whose timer is at or before the given time, with its due time."""
         pipe = self._redis.pipeline(transaction=False)
         for partition, until in until_ms.items():
             pipe.execute_command(
-                "ZRANGEBYSCORE", self.keys(partition).timers, "-inf", until, "LIMIT", 0, limit
+                "ZRANGEBYSCORE",
+                self.keys(partition).timers,
+                "-inf",
+                until,
+                "WITHSCORES",
+                "LIMIT",
+                0,
+                limit,
             )
         with redis_errors():
             found = await pipe.execute()
         return {
-            partition: [profile_of(member.decode()) for member in members]
+            partition: {
+                profile_of(member.decode()): int(float(score))
+                for member, score in zip(members[::2], members[1::2], strict=True)
+            }
             for partition, members in zip(until_ms, found, strict=True)
         }
 

@@ -1,0 +1,330 @@
+"""What a worker holds of one partition that it owns: thrown away as a whole when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from app.adapters.kafka.codecs import Forward, UpdateDecoder
+from app.adapters.kafka.publisher import EndOffsets, Publisher
+from app.adapters.kafka.records import (
+    Outbox,
+    OutputRecord,
+    TopicNames,
+    change_record,
+    dead_letter,
+    forwarded,
+    memberships_record,
+    pack_outbox,
+    with_batch_headers,
+)
+from app.adapters.kafka.recovery import Recovery
+from app.adapters.kafka.transport import Position, RecordBatch
+from app.adapters.redis.partition_store import Argument, Commit
+from app.domain.errors import InvalidUpdate
+from app.domain.model import ProfileKey, ProfileUpdate, Tenant
+from app.engine.catalogue import Catalogue
+from app.service.partition import Outcome, PartitionEngine
+
+_UNKNOWN = Position(0, None, 0)
+
+
+@dataclass(slots=True)
+class Work:
+    """What one batch of a partition consists of.
+
+    Attributes:
+        first, end: Offset of the first record, and the next one after the last.
+        last_ms: Largest record timestamp in it, 0 without records.
+        due: Profiles with a timer to fire, with its due time.
+        dropped: Profiles whose timer is dropped unfired.
+        output: Dead letters and forwarded records.
+    """
+
+    end: int
+    first: int = -1
+    records: int = 0
+    last_ms: int = 0
+    updates: list[ProfileUpdate] = field(default_factory=list)
+    due: dict[ProfileKey, int] = field(default_factory=dict)
+    dropped: list[ProfileKey] = field(default_factory=list)
+    output: list[OutputRecord] = field(default_factory=list)
+    dead: int = 0
+    forwarded: int = 0
+    skipped: int = 0
+    settles: bool = False
+
+    def keys(self) -> list[ProfileKey]:
+        """Return the profiles it touches."""
+        keys = [update.key for update in self.updates]
+        keys.extend(self.due)
+        return keys
+
+
+@dataclass(slots=True)
+class Owner:
+    """One assigned partition.
+
+    Attributes:
+        lease: Distinguishes this assignment of the partition from earlier ones in the process.
+        is_ready: Takes batches: state was read, the reader sought, and it is not revoked.
+        has_started: Was ready once.
+        offset: Next input offset, as of the last batch evaluated.
+        received: Where the last batch that arrived ended.
+        head_ms: Due time of the earliest timer in Redis.
+        ends: End offsets of outputs since they were last written to Redis.
+        origins: Highest origin offset applied of forwarded records, by source partition.
+        dirty: Further fields of Redis' hash that the next batch writes.
+        published_sequence: Of the last batch whose output and offset the group knows.
+        tags: Catalogue version in the engine, by tenant.
+        poison: Input offsets that the engine failed on.
+        alone_until: Up to this offset, batches have one record, to find such an offset.
+        is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
+        bad_timers: Timers that the engine failed on; dropped when they are due.
+        in_flight: Batches read that did not arrive yet.
+        progress_at: Monotonic clock of the last commit.
+    """
+
+    partition: int
+    lease: int
+    topics: TopicNames
+    engine: PartitionEngine
+    publisher: Publisher | None = None
+    is_ready: bool = False
+    has_started: bool = False
+    epoch: int = 0
+    sequence: int = 0
+    offset: int = 0
+    received: int = 0
+    clock_ms: int = 0
+    head_ms: int | None = None
+    recovery: Recovery | None = None
+    pending: deque[RecordBatch] = field(default_factory=deque)
+    position: Position = _UNKNOWN
+    publishing: asyncio.Task[None] | None = None
+    ends: EndOffsets = field(default_factory=dict)
+    origins: dict[int, int] = field(default_factory=dict)
+    dirty: dict[str, Argument] = field(default_factory=dict)
+    published_sequence: int = 0
+    unflushed_since: float | None = None
+    tags: dict[Tenant, str] = field(default_factory=dict)
+    poison: set[int] = field(default_factory=set)
+    bad_timers: set[ProfileKey] = field(default_factory=set)
+    alone_until: int = -1
+    is_timer_suspect: bool = False
+    in_flight: int = 0
+    progress_at: float = 0.0
+
+    @property
+    def lag(self) -> int:
+        """Records between the last committed batch and the end that a reader can reach."""
+        return 0 if self.position.end is None else max(self.position.end - self.offset, 0)
+
+    def is_idle(self, now_ms: int, fresh_ms: int) -> bool:
+        """Whether a recent fetch showed that there is nothing left to read."""
+        at = self.position
+        return (
+            not self.pending
+            and self.in_flight == 0
+            and self.recovery is None
+            and at.end is not None
+            and at.offset >= at.end
+            and now_ms - at.answered_ms <= fresh_ms
+        )
+
+    def is_replayed(self) -> bool:
+        """Whether all inputs of a replay were taken; markers at its end are no records."""
+        if self.recovery is None:
+            return False
+        if self.pending:
+            return bool(self.pending[0].records[0].offset >= self.recovery.end)
+        at = self.position.offset if self.in_flight == 0 else 0
+        return max(self.offset, at) >= self.recovery.end
+
+    def may_fire(self, work: Work) -> bool:
+        """Whether due timers join this batch."""
+        return not work.settles and not (work.records and self.offset < self.alone_until)
+
+    def set_due(self, work: Work, due: dict[ProfileKey, int]) -> None:
+        """Add due timers to a batch, but for those that the engine failed on."""
+        work.dropped = [key for key in due if key in self.bad_timers]
+        self.bad_timers.difference_update(work.dropped)
+        work.due = {key: at for key, at in due.items() if key not in work.dropped}
+
+    def isolate(self, work: Work) -> None:
+        """Remember what the engine failed on, or how to find it."""
+        if work.records == 1 and not work.due:
+            self.poison.add(work.first)
+        elif work.records:
+            self.alone_until = max(self.alone_until, work.end)
+            self.is_timer_suspect = self.is_timer_suspect or bool(work.due)
+        elif len(work.due) == 1:
+            self.bad_timers.update(work.due)
+        else:
+            self.is_timer_suspect = True
+
+    def take(self, max_records: int, max_bytes: int, decoder: UpdateDecoder) -> Work:
+        """Take the next records, bounded, and decode them."""
+        if self.offset < self.alone_until:
+            max_records = 1
+        work = Work(self.offset)
+        taken_bytes = 0
+        while self.pending and work.records < max_records and taken_bytes < max_bytes:
+            batch = self.pending[0]
+            stop = self._cut(batch, max_records - work.records, max_bytes - taken_bytes)
+            taken = batch.records[:stop]
+            if not taken:
+                break
+            taken_bytes += sum(len(record.value or b"") for record in taken)
+            if stop >= len(batch.records):
+                self.pending.popleft()
+                work.end = batch.end
+            else:
+                self.pending[0] = batch._replace(records=batch.records[stop:])
+                work.end = taken[-1].offset + 1
+            self._decode(taken, decoder, work)
+        return work
+
+    def _cut(self, batch: RecordBatch, max_records: int, max_bytes: int) -> int:
+        stop = min(len(batch.records), max_records)
+        if self.recovery is not None:
+            # The replay ends exactly where the group's position is.
+            within = (r for r in batch.records[:stop] if r.offset < self.recovery.end)
+            stop = sum(1 for _ in within)
+        total = 0
+        for index, record in enumerate(batch.records[:stop]):
+            total += len(record.value or b"")
+            if total > max_bytes and index:
+                return index
+        return stop
+
+    def _decode(self, records: Sequence[Any], decoder: UpdateDecoder, work: Work) -> None:
+        decode = decoder.decode
+        updates = work.updates
+        partition = self.partition
+        last_ms = work.last_ms
+        for record in records:
+            try:
+                if self.poison and record.offset in self.poison:
+                    raise _not_applied()
+                found = decode(record)
+            except InvalidUpdate as error:
+                self._add_dead_letter(record, error, work)
+                continue
+            if isinstance(found, Forward):
+                work.forwarded += 1
+                work.output.append(forwarded(record, found.partition, found.origin))
+                continue
+            source = found.origin.partition
+            if source != partition and not self._is_new(source, found.origin.offset):
+                work.skipped += 1
+                continue
+            if found.record_ms > last_ms:
+                last_ms = found.record_ms
+            updates.append(found)
+        work.last_ms = last_ms
+        if work.records == 0:
+            work.first = records[0].offset
+        work.records += len(records)
+
+    def _is_new(self, source: int, offset: int) -> bool:
+        """Tell a forwarded record from the repetition that a replay at its source makes."""
+        if offset <= self.origins.get(source, -1):
+            return False
+        self.origins[source] = offset
+        self.dirty[f"origin:{source}"] = offset
+        return True
+
+    def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
+        """Swap the definitions of a tenant; between two batches only."""
+        self.engine.set_catalogue(tenant, catalogue)
+        self.tags[tenant] = catalogue.tag
+        self.dirty[f"catalogue:{tenant.org_id}/{tenant.sandbox_name}"] = catalogue.tag
+
+    def _add_dead_letter(self, record: Any, error: InvalidUpdate, work: Work) -> None:
+        work.dead += 1
+        if self.recovery is None or record.offset > self.recovery.dead_offset:
+            topic = self.topics.dead_letters
+            work.output.append(dead_letter(topic, self.partition, record, error))
+
+    def finish(self, work: Work, outcome: Outcome) -> tuple[Commit, Outbox | None]:
+        """Turn the outcome of a batch into what is written and what is published."""
+        self.sequence += 1
+        self.offset = work.end
+        self.clock_ms = max(self.clock_ms, outcome.clock_ms)
+        recovery = self._settle_recovery(work, outcome)
+        records = list(work.output)
+        if self.recovery is None:
+            self._add_changes(records, outcome)
+        outbox = None
+        meta: dict[str, Argument] = {
+            f"offset:{self.topics.updates}": work.end,
+            "clock": self.clock_ms,
+        }
+        if records:
+            outbox = Outbox(self.epoch, self.sequence, records)
+            with_batch_headers(self.partition, outbox)
+            meta["outbox-sequence"] = self.sequence
+        meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
+        self.ends = {}
+        meta.update(self.dirty)
+        self.dirty = {}
+        stale = [
+            key
+            for key, due_ms in work.due.items()
+            if key not in outcome.timers and due_ms <= outcome.clock_ms
+        ]
+        stale.extend(work.dropped)
+        commit = Commit(
+            self.partition,
+            self.epoch,
+            self.sequence,
+            outcome,
+            meta,
+            None if outbox is None else pack_outbox(outbox),
+            recovery,
+            stale,
+        )
+        return commit, outbox
+
+    def _settle_recovery(self, work: Work, outcome: Outcome) -> bytes | None:
+        """Advance a replay; return what its key in Redis becomes, None to leave it."""
+        if self.recovery is None:
+            return None
+        if work.settles:
+            work.output.extend(self.recovery.unpublished)
+            self.recovery = None
+            return b""
+        if self.recovery.note_suppressed(outcome.changes):
+            return self.recovery.pack()
+        return None
+
+    def _add_changes(self, records: list[OutputRecord], outcome: Outcome) -> None:
+        topics, partition = self.topics, self.partition
+        records.extend(
+            change_record(topics.changes, partition, change) for change in outcome.changes
+        )
+        records.extend(
+            memberships_record(topics.memberships, partition, key, value)
+            for key, value in outcome.memberships.items()
+        )
+
+    def group_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what the group is told with the last batch."""
+        metadata = orjson.dumps({"e": self.epoch, "s": self.sequence}).decode()
+        at = TopicPartition(self.topics.updates, self.partition)
+        return {at: OffsetAndMetadata(self.offset, metadata)}
+
+
+def _not_applied() -> InvalidUpdate:
+    return InvalidUpdate(
+        "the update is well formed, but evaluating it failed: this is a defect of the service;"
+        " please report it with the record, and send the update again once it is mended",
+        code="evaluation-failed",
+    )

@@ -1,0 +1,468 @@
+"""The cycle: batches of all owned partitions, evaluated, committed and published together.
+
+One task runs it. A cycle takes what arrived for every partition, loads the touched profiles of
+all in one round trip, evaluates each, commits all in one round trip, and publishes side by side
+while the next cycle is evaluated (docs/decisions/0101).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
+
+from app.adapters.kafka.catalogues import CatalogueKeeper
+from app.adapters.kafka.codecs import UpdateDecoder
+from app.adapters.kafka.metrics import WorkerMetrics
+from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.pace import Pace
+from app.adapters.kafka.publisher import Offsets, Publisher
+from app.adapters.kafka.records import Outbox
+from app.adapters.kafka.transport import Position, RecordBatch
+from app.adapters.redis.partition_store import RedisPartitionStore
+from app.domain.errors import Fenced, SegmentationError, Unavailable
+from app.domain.model import Membership, ProfileKey
+from app.service.partition import Outcome
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TIMER_SLICE = 256
+FLUSH_AFTER_S = 0.8
+_TICK_S = 0.02
+_FRESH_MS = 2_000
+_STRAGGLERS_S = 0.02
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+Lose = Callable[[Owner, SegmentationError], None]
+
+
+class SettlingEngine(Protocol):
+    """What a replay needs of the engine beyond a batch."""
+
+    def settle(
+        self,
+        published: Mapping[ProfileKey, Mapping[str, Membership | None]],
+        clock_ms: int,
+    ) -> Outcome:
+        """Make stored memberships agree with what is published already.
+
+        For each profile and segment: an equal status takes over the published sequence without
+        a change; a different one is a further change, cause `time`, numbered after the published
+        sequence. None was never published: a status of the engine then is change number 1.
+        The states must be loaded, as for a batch.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds of a cycle.
+
+    Attributes:
+        max_records, max_bytes: Of one partition's batch.
+        full_poll: Records of a poll from which on the worker counts as fully loaded.
+    """
+
+    max_records: int = 5_000
+    max_bytes: int = 8 * 1_048_576
+    linger_ms: int = 5
+    full_poll: int = 2_500
+
+
+@dataclass(slots=True)
+class Batch:
+    """One partition's part of a cycle."""
+
+    owner: Owner
+    work: Work
+    clock_ms: int
+    outcome: Outcome | None = None
+
+
+class Stream:
+    """Runs cycles over `owners`; implements `transport.PollGate`.
+
+    Attributes:
+        owners: By partition; changed by `assignment.Assignment` only.
+        unavailable: What does not answer at present, "" for nothing.
+    """
+
+    def __init__(
+        self,
+        store: RedisPartitionStore,
+        decoder: UpdateDecoder,
+        catalogues: CatalogueKeeper,
+        limits: StreamLimits,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._store = store
+        self._decoder = decoder
+        self._catalogues = catalogues
+        self._limits = limits
+        self._metrics = metrics
+        self._pace = Pace(limits.linger_ms / 1000, limits.full_poll)
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._lose: Lose = _no_loss
+        self._busy = asyncio.Lock()
+        self._is_stopping = False
+        self.owners: dict[int, Owner] = {}
+        self.unavailable = ""
+
+    def on_lost(self, lose: Lose) -> None:
+        """Name who takes care of partitions that were refused."""
+        self._lose = lose
+
+    # --- the gate of the polls ---
+
+    async def wanted(self) -> Mapping[int, int]:
+        """Wait for the time of the next poll, see `transport.PollGate`."""
+        delay = self._pace.delay(time.monotonic())
+        if delay:
+            await asyncio.sleep(delay)
+        if any(owner.pending for owner in self.owners.values()) or self._is_stopping:
+            # The last poll was not taken yet: batches grow while a cycle runs.
+            self._taken.clear()
+            try:
+                await asyncio.wait_for(self._taken.wait(), 0.1)
+            except TimeoutError:
+                return {}
+        leases = {owner.partition: owner.lease for owner in self.owners.values() if owner.is_ready}
+        if not leases or self._is_stopping:
+            await asyncio.sleep(_TICK_S)
+            return {}
+        self._pace.polls(time.monotonic())
+        return leases
+
+    def polled(self, partition: int, lease: int, position: Position, count: int) -> None:
+        """Learn where a reader stands, see `transport.PollGate`."""
+        owner = self._current(partition, lease)
+        if owner is not None:
+            owner.position = position
+            owner.in_flight += count > 0
+
+    def out_of_range(self, partition: int, lease: int) -> None:
+        """Run the whole assignment again: it tells how much is lost."""
+        owner = self._current(partition, lease)
+        if owner is not None:
+            self._lose(owner, Unavailable("the topic no longer holds the next offset"))
+
+    def offer(self, batch: RecordBatch) -> None:
+        """Take in a batch from the agent."""
+        owner = self._current(batch.partition, batch.lease)
+        if owner is None or not owner.is_ready:
+            return
+        owner.in_flight -= 1
+        if batch.start != owner.received:
+            text = f"a batch was lost on the way: {batch.start} after {owner.received}"
+            self._lose(owner, Unavailable(text))
+            return
+        owner.received = batch.end
+        owner.pending.append(batch)
+        self._arrived.set()
+
+    def _current(self, partition: int, lease: int) -> Owner | None:
+        owner = self.owners.get(partition)
+        return owner if owner is not None and owner.lease == lease else None
+
+    # --- the cycle ---
+
+    async def run(self) -> None:
+        """Run cycles until `stop`."""
+        await self._catalogues.wait_loaded()
+        while not self._is_stopping:
+            await self._wait_for_records()
+            async with self._busy:
+                await self._cycle()
+
+    async def stop(self) -> None:
+        """Finish the batch in flight and publish it; start no other."""
+        self._is_stopping = True
+        self._arrived.set()
+        async with self._busy:
+            await self.drain(list(self.owners.values()))
+
+    async def quiesce(self, owners: Sequence[Owner]) -> None:
+        """Finish the batch in flight; the owners get no further one."""
+        for owner in owners:
+            owner.is_ready = False
+            owner.pending.clear()
+        async with self._busy:
+            await self.drain(owners)
+
+    async def drain(self, owners: Sequence[Owner]) -> None:
+        """Await what is being published, then tell the group the last offsets."""
+        await _all_published(owners)
+        for owner in owners:
+            if self._is_owned(owner):
+                self._flush(owner, at_once=True)
+        await _all_published(owners)
+
+    async def _wait_for_records(self) -> None:
+        if not self._arrived.is_set():
+            try:
+                await asyncio.wait_for(self._arrived.wait(), _TICK_S)
+            except TimeoutError:
+                return
+        deadline = time.monotonic() + _STRAGGLERS_S
+        while time.monotonic() < deadline and self._is_some_in_flight():
+            await asyncio.sleep(0)
+        self._arrived.clear()
+
+    def _is_some_in_flight(self) -> bool:
+        return any(owner.is_ready and owner.in_flight > 0 for owner in self.owners.values())
+
+    async def _cycle(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        batches = [
+            batch
+            for owner in list(self.owners.values())
+            if owner.is_ready and (batch := self._take(owner, now_ms)) is not None
+        ]
+        self._taken.set()
+        for owner in list(self.owners.values()):
+            self._flush(owner)
+        if not batches:
+            return
+        try:
+            await self._run_batches(batches, now_ms)
+        except SegmentationError as error:
+            # Nothing of it may be used: whether it was written is unknown.
+            for batch in batches:
+                if self._is_owned(batch.owner):
+                    self._lose(batch.owner, error)
+
+    async def _run_batches(self, batches: list[Batch], now_ms: int) -> None:
+        started = time.monotonic()
+        processor = time.process_time()
+        await self._load(batches, now_ms)
+        for batch in batches:
+            self._evaluate(batch, now_ms)
+            # Evaluating is the bulk of the work: let acknowledgements in between.
+            await asyncio.sleep(0)
+        batches = [batch for batch in batches if batch.outcome is not None]
+        transactions = await self._commit(batches)
+        records = sum(batch.work.records for batch in batches)
+        self._pace.cycle_ended(transactions, time.process_time() - processor, records)
+        self._metrics.batch_seconds.observe(time.monotonic() - started)
+        if any(owner.pending for owner in self.owners.values()):
+            self._arrived.set()
+
+    def _take(self, owner: Owner, now_ms: int) -> Batch | None:
+        """Decide what the next batch of a partition is; None for nothing to do."""
+        self._swap_catalogues(owner)
+        work = owner.take(self._limits.max_records, self._limits.max_bytes, self._decoder)
+        clock_ms = owner.clock_ms
+        if owner.recovery is not None and work.records == 0 and owner.is_replayed():
+            # Whatever the clock had fired before the crash fires first, unheard.
+            clock_ms = max(clock_ms, min(owner.recovery.clock_ms, now_ms))
+            work.settles = owner.head_ms is None or owner.head_ms > clock_ms
+            return Batch(owner, work, clock_ms)
+        if work.records == 0 and owner.is_idle(now_ms, _FRESH_MS):
+            clock_ms = max(clock_ms, now_ms)
+        has_due = owner.head_ms is not None and owner.head_ms <= clock_ms
+        if work.records == 0 and not has_due:
+            return None
+        return Batch(owner, work, clock_ms)
+
+    def _swap_catalogues(self, owner: Owner) -> None:
+        for tenant, catalogue in self._catalogues.current.items():
+            if owner.tags.get(tenant) != catalogue.tag:
+                owner.set_catalogue(tenant, catalogue)
+
+    async def _load(self, batches: list[Batch], now_ms: int) -> None:
+        """Hand every engine what it lacks: three round trips at most, most often one."""
+        await self._load_due(batches, now_ms)
+        keys = {batch.owner.partition: _keys(batch) for batch in batches}
+        missing = {
+            batch.owner.partition: found
+            for batch in batches
+            if (found := batch.owner.engine.missing_states(keys[batch.owner.partition]))
+        }
+        if missing:
+            states = await self._redis(lambda: self._store.states(missing), batches)
+            for batch in batches:
+                if batch.owner.partition in states:
+                    batch.owner.engine.provide_states(states[batch.owner.partition])
+        wanted = {
+            batch.owner.partition: found
+            for batch in batches
+            if (found := batch.owner.engine.missing_events(keys[batch.owner.partition]))
+        }
+        if wanted:
+            events = await self._redis(lambda: self._store.events(wanted), batches)
+            for batch in batches:
+                if batch.owner.partition in events:
+                    batch.owner.engine.provide_events(events[batch.owner.partition])
+
+    async def _load_due(self, batches: list[Batch], now_ms: int) -> None:
+        until: dict[int, int] = {}
+        for batch in batches:
+            clock_ms = max(batch.clock_ms, min(batch.work.last_ms, now_ms))
+            head_ms = batch.owner.head_ms
+            if head_ms is not None and head_ms <= clock_ms and batch.owner.may_fire(batch.work):
+                until[batch.owner.partition] = clock_ms
+        if not until:
+            return
+        is_alone = any(batch.owner.is_timer_suspect for batch in batches)
+        limit = 1 if is_alone else TIMER_SLICE
+        due = await self._redis(lambda: self._store.due(until, limit), batches)
+        for batch in batches:
+            batch.owner.set_due(batch.work, due.get(batch.owner.partition, {}))
+
+    def _evaluate(self, batch: Batch, now_ms: int) -> None:
+        owner, work = batch.owner, batch.work
+        try:
+            if work.settles and owner.recovery is not None:
+                published = owner.recovery.memberships()
+                engine = cast(SettlingEngine, owner.engine)
+                batch.outcome = engine.settle(published, batch.clock_ms)
+                return
+            due = list(work.due)
+            batch.outcome = owner.engine.apply(work.updates, due, batch.clock_ms, now_ms)
+        except Exception:
+            # A defect, or state that cannot be read: the partition must go on (design: a poison
+            # record never stops a partition). Start over, one record at a time, and set it aside.
+            logger.exception("partition %d: evaluating failed", owner.partition)
+            owner.isolate(work)
+            self._lose(owner, Unavailable("evaluating a batch failed"))
+
+    async def _commit(self, batches: list[Batch]) -> int:
+        """Write all batches in one round trip, once those before are published."""
+        await _all_published([batch.owner for batch in batches])
+        batches = [batch for batch in batches if self._is_owned(batch.owner)]
+        if not batches:
+            return 0
+        finished = [
+            batch.owner.finish(batch.work, batch.outcome)
+            for batch in batches
+            if batch.outcome is not None
+        ]
+        commits = [commit for commit, _ in finished]
+        answers = await self._redis(lambda: self._store.commit(commits), batches)
+        transactions = 0
+        for batch, (_, outbox), answer in zip(batches, finished, answers, strict=True):
+            if isinstance(answer, Fenced):
+                self._metrics.fenced.labels("redis").inc()
+                self._lose(batch.owner, answer)
+                continue
+            batch.owner.head_ms = answer
+            batch.owner.progress_at = time.monotonic()
+            self._count(batch)
+            if outbox is not None and self._is_owned(batch.owner):
+                transactions += 1
+                self._publish(batch.owner, outbox)
+        return transactions
+
+    def _is_owned(self, owner: Owner) -> bool:
+        return self.owners.get(owner.partition) is owner
+
+    # --- publishing ---
+
+    def _flush(self, owner: Owner, *, at_once: bool = False) -> None:
+        """Tell the group the offset of batches without output, a second later at the latest."""
+        if not owner.has_started or owner.recovery is not None:
+            return
+        if owner.sequence == owner.published_sequence:
+            owner.unflushed_since = None
+            return
+        if owner.publishing is not None and not owner.publishing.done():
+            return
+        now = time.monotonic()
+        if owner.unflushed_since is None:
+            owner.unflushed_since = now
+        if at_once or now - owner.unflushed_since >= FLUSH_AFTER_S:
+            self._publish(owner, Outbox(owner.epoch, owner.sequence, []))
+
+    def _publish(self, owner: Owner, outbox: Outbox) -> None:
+        if owner.publisher is None:
+            return
+        owner.unflushed_since = None
+        publishing = self._publish_outbox(owner, owner.publisher, outbox, owner.group_offsets())
+        owner.publishing = asyncio.create_task(publishing, name=f"publish-{owner.partition}")
+
+    async def _publish_outbox(
+        self, owner: Owner, publisher: Publisher, outbox: Outbox, offsets: Offsets
+    ) -> None:
+        started = time.monotonic()
+        try:
+            ends = await publisher.publish(outbox.records, offsets)
+        except Fenced as error:
+            self._metrics.fenced.labels("kafka").inc()
+            self._lose(owner, error)
+        except Unavailable as error:
+            self._lose(owner, error)
+        except Exception:
+            logger.exception("partition %d: publishing failed", owner.partition)
+            self._lose(owner, Unavailable("publishing failed"))
+        else:
+            owner.ends.update(ends)
+            owner.published_sequence = outbox.sequence
+            owner.progress_at = time.monotonic()
+            self._metrics.transactions.inc()
+            self._metrics.publish_seconds.observe(time.monotonic() - started)
+
+    # --- Redis away ---
+
+    async def _redis(self, call: Callable[[], Awaitable[T]], batches: Sequence[Batch]) -> T:
+        """Repeat a call until Redis answers: nothing is fetched meanwhile, nothing lost."""
+        attempt = 0
+        while True:
+            try:
+                result = await call()
+            except SegmentationError as error:
+                self.unavailable = error.message
+                if attempt == 0:
+                    logger.warning("waiting for Redis: %s", error)
+                if not any(self._is_owned(b.owner) and b.owner.is_ready for b in batches):
+                    raise
+            else:
+                if attempt:
+                    logger.info("Redis answers again")
+                self.unavailable = ""
+                return result
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
+
+    def _count(self, batch: Batch) -> None:
+        outcome, work, metrics = batch.outcome, batch.work, self._metrics
+        if outcome is None:
+            return
+        metrics.batches.inc()
+        counts = {
+            "applied": outcome.applied,
+            "duplicate": outcome.duplicates,
+            "expired": outcome.expired,
+            "dead-letter": work.dead,
+            "forwarded": work.forwarded,
+            "repeated": work.skipped,
+        }
+        for result, count in counts.items():
+            if count:
+                metrics.updates.labels(result).inc(count)
+        if work.due:
+            metrics.timers.inc(len(work.due))
+        for change in outcome.changes:
+            metrics.changes.labels(change.status).inc()
+        metrics.lag.labels(str(batch.owner.partition)).set(batch.owner.lag)
+
+
+async def _all_published(owners: Sequence[Owner]) -> None:
+    tasks = [owner.publishing for owner in owners if owner.publishing is not None]
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _no_loss(owner: Owner, error: SegmentationError) -> None:
+    raise error
+
+
+def _keys(batch: Batch) -> list[ProfileKey]:
+    keys = batch.work.keys()
+    if batch.work.settles and batch.owner.recovery is not None:
+        keys.extend(batch.owner.recovery.published)
+    return keys

@@ -1,0 +1,372 @@
+"""The worker process: a Faust app whose one agent feeds the stream, and what surrounds it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import faust
+from aiokafka import AIOKafkaProducer
+from faust.app.base import BootStrategy
+from faust.types import TP
+from redis.asyncio import Redis
+from yarl import URL
+
+from app.adapters.kafka.acquisition import Acquisition
+from app.adapters.kafka.assignment import Assignment
+from app.adapters.kafka.catalogues import CatalogueKeeper
+from app.adapters.kafka.codecs import InputRules, UpdateDecoder
+from app.adapters.kafka.health import HealthServer
+from app.adapters.kafka.library import shorten_transaction_backoff
+from app.adapters.kafka.metrics import WorkerMetrics
+from app.adapters.kafka.owner import Owner
+from app.adapters.kafka.positions import KafkaPositions
+from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from app.adapters.kafka.records import TopicNames
+from app.adapters.kafka.stream import Stream, StreamLimits
+from app.adapters.kafka.transport import (
+    BatchConsumer,
+    BatchTransport,
+    ConsumerOptions,
+    RecordBatch,
+)
+from app.adapters.redis.connection import check_server
+from app.adapters.redis.partition_store import RedisPartitionStore
+from app.domain.errors import SegmentationError, Unavailable
+from app.domain.limits import EngineLimits
+from app.domain.ports import DefinitionSource
+from app.service.partition import PartitionEngine
+
+logger = logging.getLogger(__name__)
+
+_START_DEADLINE_S = 60.0
+_WATCH_S = 1.0
+_STUCK_S = 60.0
+_SLOW_PUBLISH_S = 5.0
+_SILENT_BROKER_MS = 10_000
+_GC_THRESHOLD = 50_000
+_LARGEST_REQUEST = 13 * 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker is made with.
+
+    Attributes:
+        client: Arguments of every aiokafka client: servers, security.
+        is_exactly_once: False skips the transactions.
+        stuck_s: With lag but without progress for so long the process ends.
+    """
+
+    client: dict[str, Any]
+    application_id: str
+    topics: TopicNames
+    rules: InputRules
+    redis_prefix: str = "seg"
+    engine: EngineLimits = field(default_factory=EngineLimits)
+    stream: StreamLimits = field(default_factory=StreamLimits)
+    is_exactly_once: bool = True
+    cache_profiles: int = 10_000
+    session_timeout_ms: int = 10_000
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    stuck_s: float = _STUCK_S
+
+
+class _Boot(BootStrategy):
+    """Faust starts no producer of its own: each partition has one."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class _PassThrough(faust.Schema[Any, Any]):
+    """Hands the batch on as it is: there is nothing to decode."""
+
+    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
+        return None
+
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        return message.value
+
+
+class _App(faust.App):
+    BootStrategy = _Boot
+
+
+class Worker:
+    """One worker process; `run` returns when it was told to stop.
+
+    Attributes:
+        metrics, stream, assignment: For health, and for tests that look inside.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        redis: Redis,
+        source: DefinitionSource,
+        make_engine: Any = PartitionEngine,
+        keeper: CatalogueKeeper | None = None,
+    ) -> None:
+        self._options = options
+        self._redis = redis
+        self._make_engine = make_engine
+        self._stopping = asyncio.Event()
+        self._failure: str | None = None
+        self._positions = KafkaPositions(options.client, options.application_id)
+        self._started_at = 0.0
+        self.metrics = WorkerMetrics()
+        self._catalogues = keeper or CatalogueKeeper(source, options.engine, self.metrics)
+        self._store = RedisPartitionStore(redis, options.redis_prefix)
+        self.stream = Stream(
+            self._store,
+            UpdateDecoder(options.rules),
+            self._catalogues,
+            options.stream,
+            self.metrics,
+        )
+        self._acquisition = Acquisition(
+            self._store,
+            self._positions,
+            options.topics,
+            options.rules.partitions,
+            self._make_publisher,
+            self.metrics,
+        )
+        self.assignment = Assignment(
+            self.stream,
+            self._acquisition,
+            self._new_owner,
+            self._seek,
+            self.metrics,
+            fenced_retry_s=options.session_timeout_ms / 1000 * 0.3,
+        )
+        self.health = HealthServer(
+            options.health_host, options.health_port, self.problems, self.metrics.registry
+        )
+        self._app = self._make_app()
+
+    async def run(self) -> int:
+        """Work until `stop` or a signal.
+
+        Returns:
+            The exit status: 0 after a stop, 1 where the watchdog or Faust gave up.
+
+        Raises:
+            ConfigurationError: The worker cannot work with these services as they are.
+            Unavailable: Redis or Kafka did not answer within a minute of the start.
+        """
+        shorten_transaction_backoff()
+        await self.health.start()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._wait_for_services()
+            self._handle_signals()
+            tasks = [
+                asyncio.create_task(self._catalogues.run(), name="definitions"),
+                asyncio.create_task(self.stream.run(), name="stream"),
+                asyncio.create_task(self._watch(), name="watchdog"),
+            ]
+            await self._start_app()
+            freeze_memory()
+            logger.info("worker ready: health on port %d", self.health.port)
+            await self._until_stopped(tasks)
+        finally:
+            await self._shut_down(tasks)
+        return 1 if self._failure else 0
+
+    def stop(self) -> None:
+        """Ask `run` to finish the batch in flight and return."""
+        self._stopping.set()
+
+    def problems(self) -> list[str]:
+        """Return why the worker is not ready; empty when it is."""
+        found = [f"partition {p}: {text}" for p, text in self.assignment.refused.items()]
+        if self.stream.unavailable:
+            found.append(self.stream.unavailable)
+        if not self._catalogues.is_loaded:
+            found.append("the definitions are not loaded yet")
+        owners = list(self.stream.owners.values())
+        found += [f"partition {o.partition} is being taken over" for o in owners if not o.is_ready]
+        if not self._started_at or (not owners and not self._app.unassigned):
+            found.append("no partition is assigned yet")
+        return found + self._kafka_problems(owners)
+
+    def _kafka_problems(self, owners: list[Owner]) -> list[str]:
+        answered = max((owner.position.answered_ms for owner in owners), default=0)
+        silent = time.time_ns() // 1_000_000 - answered if answered else 0
+        found = []
+        if silent > _SILENT_BROKER_MS:
+            found.append(f"Kafka has not answered a fetch for {silent // 1000} s")
+        found += [
+            f"partition {owner.partition} waits for Kafka"
+            for owner in owners
+            if owner.publishing is not None
+            and not owner.publishing.done()
+            and time.monotonic() - owner.progress_at > _SLOW_PUBLISH_S
+        ]
+        return found
+
+    # --- parts ---
+
+    def _new_owner(self, partition: int, lease: int) -> Owner:
+        options = self._options
+        engine = self._make_engine(options.engine, options.cache_profiles)
+        return Owner(partition, lease, options.topics, engine)
+
+    def _make_publisher(self, partition: int) -> Publisher:
+        options = self._options
+        settings: dict[str, Any] = {
+            **options.client,
+            "max_batch_size": 524_288,
+            "max_request_size": _LARGEST_REQUEST,
+        }
+        if options.is_exactly_once:
+            name = f"{options.application_id}-{partition}"
+            return TransactionalPublisher(
+                lambda: AIOKafkaProducer(**settings, transactional_id=name),
+                options.application_id,
+            )
+        return IdempotentPublisher(
+            lambda: AIOKafkaProducer(**settings, enable_idempotence=True),
+            self._consumer.thread.commit_with_metadata,
+        )
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self._app.consumer)
+
+    async def _seek(self, offset: int, partition: int, lease: int) -> None:
+        await self._consumer.seek_to(offset, partition, lease)
+
+    def _make_app(self) -> faust.App:
+        options = self._options
+        self._data = tempfile.TemporaryDirectory(prefix="segmentation-worker-")
+        servers = str(options.client["bootstrap_servers"]).split(",")
+        urls = [URL(f"kafka://{server}") for server in servers]
+        app = _App(
+            options.application_id,
+            broker=urls,
+            datadir=self._data.name,
+            store="memory://",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            stream_wait_empty=False,
+            # Of batches, not records: what one poll brings.
+            stream_buffer_maxsize=4_096,
+        )
+        transport = BatchTransport(urls, app)
+        transport.gate = self.stream
+        transport.options = ConsumerOptions(
+            options.client,
+            options.application_id,
+            options.topics.updates,
+            session_timeout_ms=options.session_timeout_ms,
+            max_poll_records=options.stream.max_records,
+        )
+        app.transport = transport
+        topic = app.topic(options.topics.updates, schema=_PassThrough(), acks=False)
+
+        async def take(batches: Any) -> None:
+            async for batch in cast(AsyncIterable[RecordBatch], batches.noack()):
+                self.stream.offer(batch)
+
+        app.agent(topic, name="profile-updates")(take)
+        app.on_partitions_assigned.connect(cast(Any, self._assigned), weak=False)
+        app.on_partitions_revoked.connect(cast(Any, self._revoked), weak=False)
+        return app
+
+    async def _assigned(self, app: Any, *arguments: Any, **options: Any) -> None:
+        self.assignment.assigned(self._input_partitions(arguments[0]))
+
+    async def _revoked(self, app: Any, *arguments: Any, **options: Any) -> None:
+        await self.assignment.revoked(self._input_partitions(arguments[0]))
+
+    def _input_partitions(self, partitions: Iterable[TP]) -> list[int]:
+        return sorted(tp.partition for tp in partitions if tp.topic == self._options.topics.updates)
+
+    # --- life ---
+
+    async def _wait_for_services(self) -> None:
+        """Retry for a minute: services are often started at the same time."""
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while True:
+            try:
+                for warning in await check_server(self._redis):
+                    logger.warning("%s", warning)
+                await self._acquisition.check_topics()
+            except Unavailable as error:
+                if time.monotonic() > deadline or self._stopping.is_set():
+                    raise
+                logger.warning("waiting: %s", error)
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def _start_app(self) -> None:
+        await self._app.start()
+        self._started_at = time.monotonic()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.stop)
+            except (ValueError, RuntimeError):
+                # Not the main thread: whoever runs us there calls `stop`.
+                return
+
+    async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        crashed = asyncio.create_task(self._app.wait_until_stopped())
+        watched: list[asyncio.Future[Any]] = [stopping, crashed, *tasks]
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopping.is_set():
+            reasons = [repr(task.exception()) for task in tasks if task.done()]
+            self._failure = ", ".join(reasons) or f"Faust stopped: {self._app.crash_reason!r}"
+            logger.critical("the worker ends: %s", self._failure)
+        for task in (stopping, crashed):
+            task.cancel()
+
+    async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
+        await self.assignment.close()
+        await self.stream.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._started_at:
+            await self._app.stop()
+        await self._positions.stop()
+        await self.health.stop()
+        self._data.cleanup()
+
+    async def _watch(self) -> None:
+        """End the process where records wait but nothing moves, though all services answer."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            now = time.monotonic()
+            for owner in list(self.stream.owners.values()):
+                self.metrics.lag.labels(str(owner.partition)).set(owner.lag)
+                if owner.lag == 0 or not owner.is_ready or self.stream.unavailable:
+                    owner.progress_at = now
+                elif now - owner.progress_at > self._options.stuck_s:
+                    raise SegmentationError(
+                        f"partition {owner.partition} has {owner.lag} records waiting and made no"
+                        f" progress for {self._options.stuck_s:.0f} s"
+                    )
+
+
+def freeze_memory() -> None:
+    """Keep the collector off what lives as long as the process, and make it run rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 100)
