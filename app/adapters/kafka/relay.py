@@ -23,7 +23,7 @@ from app.domain.partitioning import partition_of
 
 _ROUND_SECONDS = 10.0
 """Less than the lease: a longer round is given up before another replica may begin."""
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 3.0
 _POLL_SECONDS = 1.0
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _SILENT_SECONDS = 60.0
@@ -114,21 +114,24 @@ class DefinitionRelay:
         self._changes = changes
         self._producer: AIOKafkaProducer | None = None
         self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._alive_at = time.monotonic()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Relay while the context is open; on leaving it finishes the round and lets go."""
-        stopping = asyncio.Event()
-        loop = asyncio.create_task(self._run(stopping), name="definition-relay")
+        loop = asyncio.create_task(self._run(), name="definition-relay")
         listener = asyncio.create_task(self._listen(), name="definition-relay-listener")
         try:
             yield
         finally:
-            stopping.set()
+            self._stopping.set()
             self._wake.set()
+            await asyncio.wait([loop], timeout=_STOP_SECONDS)
+            loop.cancel()
             listener.cancel()
             await asyncio.gather(loop, listener, return_exceptions=True)
+            await self._let_go()
 
     async def problem(self) -> str | None:
         """Return what is wrong with the relay, None while it goes round."""
@@ -141,9 +144,9 @@ class DefinitionRelay:
         async for _ in self._changes():
             self._wake.set()
 
-    async def _run(self, stopping: asyncio.Event) -> None:
+    async def _run(self) -> None:
         failures = 0
-        while not stopping.is_set():
+        while not self._stopping.is_set():
             self._alive_at = time.monotonic()
             self._wake.clear()
             try:
@@ -156,16 +159,20 @@ class DefinitionRelay:
                 await self._drop_producer()
                 failures += 1
             await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait for the next change or poll; after failures longer, and only a stop ends it."""
+        woken, seconds = self._wake, _POLL_SECONDS
+        if failures:
+            woken = self._stopping
+            seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), seconds)
+
+    async def _let_go(self) -> None:
         await self._drop_producer()
         with suppress(Exception):
             await asyncio.wait_for(self._lease.release(), _STOP_SECONDS)
-
-    async def _pause(self, failures: int) -> None:
-        if failures:
-            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
 
     async def _round(self) -> None:
         """Publish one batch of each tenant that has any; come back at once if there is more."""

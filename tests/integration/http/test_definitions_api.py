@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.adapters.http.definitions import now_ms
 from tests.integration.http.harness import DEFINITIONS, Plane, definition_body, in_segment
 
 pytestmark = pytest.mark.redis
@@ -255,13 +256,19 @@ async def names_of(client: httpx.AsyncClient, query: str) -> list[str]:
     return [one["name"] for one in answer.json()["segments"]]
 
 
+async def next_millisecond() -> None:
+    before = now_ms()
+    while now_ms() == before:
+        await asyncio.sleep(0)
+
+
 async def test_lists_page_and_sort(client: httpx.AsyncClient) -> None:
     empty = (await client.get(DEFINITIONS)).json()
     assert (empty["segments"], empty["link"]) == ([], {})
     ids = {}
     for name in ("c", "a", "b"):
         ids[name] = (await created(client, name))["id"]
-        await asyncio.sleep(0.002)  # creation times of their own
+        await next_millisecond()  # creation times of their own
     assert await names_of(client, "") == ["b", "a", "c"]
     assert await names_of(client, "sort=creationTime:asc&limit=2") == ["c", "a"]
     assert await names_of(client, "limit=2&page=1") == ["c"]

@@ -250,3 +250,25 @@ async def test_the_relay_outlives_kafka_and_redis(
         assert {name for _, name, _ in await bench.records()} == {
             f"org@AdobeOrg/prod/s{number}" for number in range(3)
         }
+
+
+async def test_it_stops_soon_while_kafka_is_away(
+    redis: Redis, own_kafka: LocalKafka, names: Names
+) -> None:
+    bench = Bench(redis, own_kafka, names)
+    await bench.create_topics()
+    relay = bench.relay()
+    async with relay.running():
+        await bench.write(0)
+        await until(bench.is_relayed)
+        await asyncio.to_thread(own_kafka.kill)
+        await bench.write(1)
+
+        async def is_noticed() -> bool:
+            return relay._producer is None
+
+        await until(is_noticed)
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 9
+    assert await bench.outbox.waiting() == [TENANT]
+    assert await RedisRelayLease(redis, names.redis_key_prefix).hold()
