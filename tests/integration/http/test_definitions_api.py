@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
+from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from app.adapters.http.definitions import now_ms
+from app.adapters.redis.definition_outbox import RedisDefinitionOutbox
 from tests.integration.http.harness import DEFINITIONS, Plane, definition_body, in_segment
 
 pytestmark = pytest.mark.redis
@@ -372,3 +376,19 @@ async def test_redis_away_is_503_and_not_ready(plane: Plane) -> None:
     pool.connection_kwargs.update(kept)
     pool._available_connections.clear()
     assert (await client.get("/readyz")).json() == {"status": "ready", "checks": {"redis": "ok"}}
+
+
+async def test_what_the_topic_will_carry_has_its_published_schema(
+    client: httpx.AsyncClient, plane: Plane
+) -> None:
+    document = await created(client, "published", evaluationInfo={"batch": {"enabled": True}})
+    await client.delete(f"{DEFINITIONS}/{document['id']}")
+    outbox = RedisDefinitionOutbox(plane.redis, plane.prefix)
+    assert await outbox.waiting() == [plane.tenant]
+    record, tombstone = await outbox.read(plane.tenant, 10)
+    schema = files("app.adapters.kafka.schemas").joinpath("definition.json").read_text()
+    value = json.loads(record.value or b"")
+    Draft202012Validator(json.loads(schema)).validate(value)
+    assert value == {name: document[name] for name in value}
+    assert record.key == tombstone.key == f"{plane.org_id}/prod/{document['id']}"
+    assert tombstone.value is None
