@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.limits import EngineLimits
-from app.domain.model import Cause, MembershipChange, ProfileKey, ProfileUpdate, Tenant
+from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import EMPTY, Catalogue
 from app.engine.history import read_frames, rewrite_frames
 from app.engine.profile import ProfileState, decode, next_due
 from app.engine.step import Stepper, Transition
 from app.engine.working import Profile
 from app.service.membership import memberships_record
+from app.service.settlement import settle_profile, with_unpublished
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,32 @@ class PartitionEngine:
         for key in due:
             self._fire(key, clock_ms)
         outcome.clock_ms = clock_ms
+        for key in self._touched:
+            self._collect(key, self._profiles[key])
+        self._shrink_cache()
+        return outcome
+
+    def settle(
+        self, published: Mapping[ProfileKey, Mapping[str, Membership | None]], clock_ms: int
+    ) -> Outcome:
+        """Make stored memberships agree with what was published, see `app.service.settlement`.
+
+        States and events of the profiles were provided, as for `apply`.
+        """
+        outcome = self._outcome = Outcome(clock_ms)
+        self._touched.clear()
+        self._changed.clear()
+        for key in published:
+            self._touched[key] = None
+            if self._profiles[key].state.created:
+                self._bring_up(key, self._tenant(key.tenant), self._profiles[key], clock_ms)
+        known = with_unpublished(published, outcome.changes)
+        outcome.changes = []
+        for key, segments in known.items():
+            catalogue = self._tenant(key.tenant).stepper.catalogue
+            found = settle_profile(self._profiles[key], catalogue, segments, clock_ms)
+            if found:
+                self._emit(key, found, None)
         for key in self._touched:
             self._collect(key, self._profiles[key])
         self._shrink_cache()

@@ -133,19 +133,11 @@ def change_record(topic: str, partition: int, change: MembershipChange) -> Outpu
 def memberships_record(
     topic: str, partition: int, key: ProfileKey, memberships: bytes | None
 ) -> OutputRecord:
-    """Return the compacted record of a profile; a tombstone where it was deleted."""
+    """Return the compacted record of a profile; `memberships` is its value, None a tombstone."""
     tenant, profile_id = key
     org, sandbox = tenant
     name = f"{org}/{sandbox}/{profile_id}".encode()
-    if memberships is None:
-        return OutputRecord(topic, partition, name, None, [])
-    value = b'{"orgId":"%b","sandboxName":"%b","profileId":%b,"segmentMembership":%b}' % (
-        org.encode(),
-        sandbox.encode(),
-        orjson.dumps(profile_id),
-        memberships,
-    )
-    return OutputRecord(topic, partition, name, value, [])
+    return OutputRecord(topic, partition, name, memberships, [])
 
 
 def dead_letter(

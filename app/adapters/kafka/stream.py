@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar
 
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import UpdateDecoder
@@ -24,7 +24,7 @@ from app.adapters.kafka.records import Outbox
 from app.adapters.kafka.transport import Position, RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import Fenced, SegmentationError, Unavailable
-from app.domain.model import Membership, ProfileKey
+from app.domain.model import ProfileKey
 from app.service.partition import Outcome
 
 logger = logging.getLogger(__name__)
@@ -38,24 +38,6 @@ _STRAGGLERS_S = 0.02
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 Lose = Callable[[Owner, SegmentationError], None]
-
-
-class SettlingEngine(Protocol):
-    """What a replay needs of the engine beyond a batch."""
-
-    def settle(
-        self,
-        published: Mapping[ProfileKey, Mapping[str, Membership | None]],
-        clock_ms: int,
-    ) -> Outcome:
-        """Make stored memberships agree with what is published already.
-
-        For each profile and segment: an equal status takes over the published sequence without
-        a change; a different one is a further change, cause `time`, numbered after the published
-        sequence. None was never published: a status of the engine then is change number 1.
-        The states must be loaded, as for a batch.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +301,7 @@ class Stream:
         try:
             if work.settles and owner.recovery is not None:
                 published = owner.recovery.memberships()
-                engine = cast(SettlingEngine, owner.engine)
-                batch.outcome = engine.settle(published, batch.clock_ms)
+                batch.outcome = owner.engine.settle(published, batch.clock_ms)
                 return
             due = list(work.due)
             batch.outcome = owner.engine.apply(work.updates, due, batch.clock_ms, now_ms)

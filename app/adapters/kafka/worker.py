@@ -250,7 +250,9 @@ class Worker:
     def _make_app(self) -> faust.App:
         options = self._options
         self._data = tempfile.TemporaryDirectory(prefix="segmentation-worker-")
-        servers = str(options.client["bootstrap_servers"]).split(",")
+        servers: list[str] | str = options.client["bootstrap_servers"]
+        if isinstance(servers, str):
+            servers = servers.split(",")
         urls = [URL(f"kafka://{server}") for server in servers]
         app = _App(
             options.application_id,

@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -131,9 +132,7 @@ class Bus:
 
     def worker(self, source=None, engine=StubEngine, **changes):
         redis = connect(self.redis_url)
-        worker = Worker(self.options(**changes), redis, source or NoDefinitions(), engine)
-        worker.own_redis = redis
-        return worker
+        return Worker(self.options(**changes), redis, source or NoDefinitions(), engine)
 
     @asynccontextmanager
     async def running(self, worker=None, ready=None, **changes):
@@ -148,7 +147,7 @@ class Bus:
         finally:
             worker.stop()
             await asyncio.wait_for(asyncio.shield(task), 40)
-            await worker.own_redis.aclose()
+            await worker._redis.aclose()
 
     @asynccontextmanager
     async def producer(self, **options):
@@ -182,7 +181,7 @@ class Bus:
         try:
             tps = [TopicPartition(topic, p) for p in range(self.partitions)]
             reader.assign(tps)
-            found = []
+            found: list[Any] = []
             deadline = time.monotonic() + timeout
             while True:
                 ends = await reader.end_offsets(tps)
@@ -214,7 +213,7 @@ def owned(worker):
 
 def history(changes):
     """Return by profile the (sequence, status) in the order published."""
-    found = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     for change in changes:
         found.setdefault(change["profileId"], []).append((change["sequence"], change["status"]))
     return found

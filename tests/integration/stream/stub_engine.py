@@ -104,8 +104,9 @@ class StubEngine:
             state["due"] = attributes["dueAt"]
             outcome.timers[key] = state["due"]
         if not attributes.get("quiet"):
-            kind = "event" if update.event is not None else "attribute"
-            cause = Cause(kind, update.event_id, update.origin)
+            cause = Cause(
+                "attribute" if update.event is None else "event", update.event_id, update.origin
+            )
             self._flip(key, state, clock, cause, outcome)
 
     def _flip(self, key, state, at_ms, cause, outcome):
@@ -122,7 +123,7 @@ class StubEngine:
             )
         )
         ups = {SEGMENT: {"status": state["s"], "sequence": state["q"]}}
-        outcome.memberships[key] = json.dumps({"ups": ups}).encode()
+        outcome.memberships[key] = json.dumps({"segmentMembership": {"ups": ups}}).encode()
 
     def _write(self, outcome):
         for key, packed in outcome.states.items():
