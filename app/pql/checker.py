@@ -7,36 +7,19 @@ Every reference becomes `ProfileRef`, `EventsRef`, `ItemRef` or `Variable` as th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from app.pql import ast, checks
 from app.pql.ast import Declaration, Expr, OccursTail, Step
 from app.pql.chain_checks import TIMESTAMP, check_chain
+from app.pql.checked import Checked, summarised
 from app.pql.checks import Typed
-from app.pql.errors import Problem
 from app.pql.limits import MAX_DEPTH, is_deeper_than
 from app.pql.scope import Findings, Scope, field_of, resolve_name, resolve_up
 from app.pql.types import Type, described
 
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What `check` found.
-
-    Attributes:
-        expr: The resolved tree; None when there is a problem.
-        problems: What makes the expression unusable, in order of place.
-        warnings: What is allowed but perhaps not meant.
-        uses_events: Whether the answer depends on experience events.
-        segment_ids: The segments it refers to, each once, in order of place.
-    """
-
-    expr: Expr | None
-    problems: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    uses_events: bool
-    segment_ids: tuple[str, ...]
+__all__ = ["Checked", "check"]
 
 
 def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
@@ -53,25 +36,7 @@ def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
         findings.problem("too-deep", message, expr, "flatten it")
     else:
         resolved = _Checker(findings, segments).visit(expr, Scope()).expr
-    nodes = [] if resolved is None else list(ast.walk(resolved))
-    return Checked(
-        expr=None if findings.problems else resolved,
-        problems=tuple(sorted(findings.problems, key=_place)),
-        warnings=tuple(sorted(findings.warnings, key=_place)),
-        uses_events=any(isinstance(node, ast.EventsRef) for node in nodes),
-        segment_ids=tuple(dict.fromkeys(found for node in nodes if (found := _segment_id(node)))),
-    )
-
-
-def _place(problem: Problem) -> int:
-    return problem.span.start
-
-
-def _segment_id(node: ast.Node) -> str | None:
-    if not isinstance(node, ast.Call) or node.function != "inSegment" or not node.arguments:
-        return None
-    first = node.arguments[0]
-    return first.value if isinstance(first, ast.Literal) and isinstance(first.value, str) else None
+    return summarised(resolved, findings)
 
 
 class _Checker:
