@@ -40,6 +40,8 @@ MAX_BODY_BYTES = 1024 * 1024
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _ID_LETTERS = string.ascii_letters + string.digits
 _ID_LENGTH = 32
+_CLIENT_LEFT = 499
+"""Counted, never sent: the connection went away before there was an answer."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +84,8 @@ class Tracing:
         finally:
             seconds = time.perf_counter() - started
             route = self._template_of(scope["path"])
-            self._metrics.observe(scope["method"], route, answer.status or 500, seconds)
+            status = answer.status or _CLIENT_LEFT
+            self._metrics.observe(scope["method"], route, status, seconds)
 
 
 class _Answer:
