@@ -40,7 +40,7 @@ from app.domain.errors import SegmentationError
 
 _DRAW_EVERY_S = 0.2
 _SAY_EVERY_S = 1.0
-_DRAIN_S = 3.0
+_STALLED_S = 5.0
 _CHANGES_A_LINE = 2
 _INTERRUPTED = 130
 
@@ -155,11 +155,13 @@ async def _show(
 async def _traffic_and_drain(
     access: KafkaAccess, traffic: Traffic, model: DemoModel, stop: asyncio.Event
 ) -> None:
-    """Send the traffic, then give the last updates a moment to come out as changes."""
+    """Send the traffic, then wait for the last updates while the workers still get ahead."""
     await send_traffic(access, traffic, model, stop)
-    deadline_ms = now_ms() + int(_DRAIN_S * 1_000)
-    while model.lag != 0 and now_ms() < deadline_ms:
+    least, since_ms = model.lag, now_ms()
+    while model.lag != 0 and now_ms() - since_ms < _STALLED_S * 1_000:
         await asyncio.sleep(_DRAW_EVERY_S)
+        if model.lag is not None and (least is None or model.lag < least):
+            least, since_ms = model.lag, now_ms()
 
 
 def check(model: DemoModel) -> None:
@@ -174,6 +176,11 @@ def check(model: DemoModel) -> None:
         raise DemoFailed(
             f"no membership change was seen after {model.updates.total:,} updates"
             " (local.log in the folder below says what the workers did)"
+        )
+    if model.lag:
+        raise DemoFailed(
+            f"the workers stopped applying updates: {model.lag:,} were left when the traffic ended"
+            f" and none was applied in the {_STALLED_S:.0f} s after it (data/logs/worker-*.log)"
         )
     if model.repeated or model.gaps:
         raise DemoFailed(

@@ -219,6 +219,7 @@ def test_a_good_demo_passes() -> None:
     [
         (model(changes=0), "no membership change"),
         (model(trouble="a worker (process 3) died"), "process 3"),
+        (model(lag=12), "12 were left"),
         (model(repeated=1), "1 changes were seen twice"),
         (model(gaps=2), "2 are missing"),
     ],
