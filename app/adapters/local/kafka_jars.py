@@ -19,8 +19,9 @@ from app.domain.errors import ConfigurationError
 _JAVA_FLOOR = 17
 _TIMEOUT_S = 600
 _PACKAGE = Path(__file__).resolve().parents[2]
-_CHECKOUT_POM = _PACKAGE.parent / "deploy" / "kafka" / "pom.xml"
-_PACKAGED_POM = Path(__file__).resolve().parent / "kafka-pom.xml"
+_CHECKOUT = _PACKAGE.parent
+# In a checkout a link to deploy/kafka/pom.xml; the wheel has the file itself.
+_POM = Path(__file__).resolve().parent / "kafka-pom.xml"
 _HOW_TO_INSTALL = (
     "Install a Java runtime of version 17 or later and Maven (Debian, as root: apt-get install"
     " openjdk-17-jre-headless maven), or name a Kafka that runs already with --kafka."
@@ -49,30 +50,29 @@ def kafka_jars() -> Path:
     Raises:
         ConfigurationError: If there is no Maven, or it cannot get them; says what it wrote.
     """
-    pom = _CHECKOUT_POM if _CHECKOUT_POM.is_file() else _PACKAGED_POM
-    folder = _cache_folder(pom)
+    folder = _cache_folder()
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(folder.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _resolve(pom, folder)
+            _resolve(folder)
     return folder
 
 
-def _cache_folder(pom: Path) -> Path:
+def _cache_folder() -> Path:
     """Name the folder after what is in it, so that a changed pom is resolved anew."""
-    text = pom.read_text(encoding="utf-8")
+    text = _POM.read_text(encoding="utf-8")
     version = re.search(r"<version>(\d+\.\d+\.\d+)</version>", text)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     name = f"kafka-{version[1] if version else 'unknown'}-{digest}"
-    if pom == _CHECKOUT_POM:
-        return _PACKAGE.parent / ".cache" / name
+    if (_CHECKOUT / "deploy" / "kafka" / "pom.xml").is_file():
+        return _CHECKOUT / ".cache" / name
     return Path.home() / ".cache" / "segmentation" / name
 
 
-def _resolve(pom: Path, folder: Path) -> None:
+def _resolve(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise ConfigurationError(f"There is no mvn on the PATH. {_HOW_TO_INSTALL}")
@@ -83,7 +83,7 @@ def _resolve(pom: Path, folder: Path) -> None:
             "--quiet",
             "--batch-mode",
             "--strict-checksums",
-            f"--file={pom}",
+            f"--file={_POM.resolve()}",
             "dependency:copy-dependencies",
             "-DincludeScope=runtime",
             f"-DoutputDirectory={jars}",
