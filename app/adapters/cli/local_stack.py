@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -76,6 +77,27 @@ def replaced(before: Pids, after: Pids) -> list[str]:
     return gone + [f"a worker (process {pid})" for pid in lost]
 
 
+def died(pids: Pids) -> list[str]:
+    """Return which of the processes are no longer there."""
+    there = Pids(
+        tuple(pid for pid in pids.workers if _is_there(pid)),
+        *(pid if _is_there(pid) else -1 for pid in (pids.api, pids.kafka, pids.redis)),
+    )
+    return replaced(pids, there)
+
+
+def _is_there(pid: int) -> bool:
+    if pid == 0:  # given, not started
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LocalStack:
     """The running child.
@@ -99,8 +121,9 @@ class LocalStack:
         if not self._child.is_running:
             return _ended(self._child)
         now = _read_ready(self.folder)
-        gone = replaced(self.ready.pids, now.pids) if now else []
-        return f"{' and '.join(gone)} died and was started again" if gone else ""
+        # The file is written anew only when all is well again, which may be never.
+        gone = (replaced(self.ready.pids, now.pids) if now else []) or died(self.ready.pids)
+        return f"{' and '.join(gone)} died (data/logs says why)" if gone else ""
 
 
 @asynccontextmanager

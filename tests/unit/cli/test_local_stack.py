@@ -1,5 +1,7 @@
 import asyncio
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -80,17 +82,27 @@ def test_what_died_is_told_by_its_process_id() -> None:
     assert replaced(before, after) == ["Redis (process 15)", "a worker (process 12)"]
 
 
+def test_a_process_that_is_gone_is_noticed_before_it_is_replaced() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own = os.getpid()
+    pids = Pids(workers=(own, ended.pid), api=own, kafka=0, redis=own)
+    assert died(pids) == [f"a worker (process {ended.pid})"]
+
+
 async def test_the_stack_is_watched_and_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child(monkeypatch, CHILD, str(tmp_path / "ready.json"), json.dumps(READY))
+    own = os.getpid()
+    before = READY | {"pids": {"workers": [own], "api": own, "kafka": own, "redis": 0}}
+    child(monkeypatch, CHILD, str(tmp_path / "ready.json"), json.dumps(before))
 
-    async with local_stack(tmp_path, 2, asyncio.Event()) as stack:
-        assert stack.ready == ready()
+    async with local_stack(tmp_path, 1, asyncio.Event()) as stack:
+        assert stack.ready == ready(**before)
         assert stack.trouble() == ""
-        other = READY | {"pids": {**READY["pids"], "workers": [11, 99]}}  # type: ignore[dict-item]
-        (tmp_path / "ready.json").write_text(json.dumps(other))
-        assert stack.trouble() == "a worker (process 12) died and was started again"
+        after = READY | {"pids": {"workers": [own + 1], "api": own, "kafka": own, "redis": 0}}
+        (tmp_path / "ready.json").write_text(json.dumps(after))
+        assert stack.trouble() == f"a worker (process {own}) died (data/logs says why)"
 
     assert not stack.is_running
 
