@@ -18,7 +18,9 @@ from app.adapters.cli.demo_tasks import create_samples, epoch_ms, run_beside, wa
 from app.adapters.cli.local_stack import (
     DemoFailed,
     DemoStopped,
+    Pids,
     Ready,
+    died,
     local_stack,
     place_of,
     replaced,
