@@ -178,10 +178,11 @@ def test_the_docs_list_every_cause() -> None:
 
 
 def test_the_docs_list_every_dead_letter_code() -> None:
-    source = (ROOT / "app" / "adapters" / "kafka" / "codecs.py").read_text(encoding="utf-8")
+    files = (ROOT / "app" / "adapters" / "kafka").glob("*.py")
     given = {
         keyword.value.value
-        for call in ast.walk(ast.parse(source))
+        for file in files
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "InvalidUpdate"
         for keyword in call.keywords
         if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)

@@ -1,0 +1,119 @@
+"""What is really produced fits the published schemas."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+
+from app.adapters.kafka.asyncapi import schema
+from app.adapters.kafka.records import (
+    Outbox,
+    OutputRecord,
+    change_record,
+    dead_letter,
+    memberships_record,
+    with_batch_headers,
+)
+from app.domain.definitions import EvaluationMethods, StoredDefinition
+from app.domain.errors import InvalidUpdate
+from app.domain.model import Cause, MembershipChange, Origin, ProfileKey, Tenant
+from app.engine.profile import Detail
+from app.service import membership
+from app.service.definition_document import definition_document
+
+NOW_MS = 1_767_607_200_007
+KEY = ProfileKey(Tenant("5C13@AdobeOrg", "prod"), 'p-"1"/å')
+ORIGIN = Origin("segmentation.profile-updates", 3, 4_711)
+
+
+@dataclass
+class Consumed:
+    key: bytes | None = b"p-1"
+    value: bytes | None = b"{"
+    headers: Sequence[tuple[str, bytes]] = ()
+    topic: str = ORIGIN.topic
+    partition: int = ORIGIN.partition
+    offset: int = ORIGIN.offset
+    timestamp: int = NOW_MS
+
+
+def fits(name: str, value: object) -> None:
+    Draft202012Validator(schema(name)).validate(value)
+
+
+def headers_of(record: OutputRecord) -> dict[str, str]:
+    with_batch_headers(3, Outbox(2, 118, [record]))
+    return {name: value.decode() for name, value in record.headers}
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        Cause("event", "e-1", ORIGIN),
+        Cause("attribute", None, ORIGIN),
+        Cause("time"),
+        Cause("profile-deleted", None, ORIGIN),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_membership_change_fits(cause: Cause, first: bool) -> None:
+    change = MembershipChange(
+        key=KEY,
+        segment_id="s-1",
+        definition_version=1,
+        status="realized" if first else "exited",
+        previous_status=None if first else "realized",
+        at_ms=NOW_MS,
+        sequence=1 if first else 2,
+        cause=cause,
+    )
+
+    record = change_record("changes", 3, change)
+
+    assert record.value is not None
+    fits("membership-change", orjson.loads(record.value))
+    fits("output-headers", headers_of(record))
+
+
+def test_the_memberships_of_a_profile_fit() -> None:
+    details = {0: Detail(NOW_MS, 1), 5: Detail(NOW_MS, 2)}
+    value = membership.memberships_record(KEY, 0b1, details, {0: "s-0", 5: "s-5"})
+
+    record = memberships_record("memberships", 3, KEY, value)
+
+    assert record.value is not None
+    fits("memberships", orjson.loads(record.value))
+    assert record.key == '5C13@AdobeOrg/prod/p-"1"/å'.encode()
+    assert memberships_record("memberships", 3, KEY, None).value is None
+
+
+@pytest.mark.parametrize("value", [b"{", None, b"\xff"])
+def test_a_dead_letter_fits(value: bytes | None) -> None:
+    error = InvalidUpdate("the value is not JSON: send one object", code="invalid-json")
+
+    record = dead_letter("dead", 3, Consumed(value=value), error)
+
+    assert record.value == value
+    fits("dead-letter-headers", headers_of(record))
+
+
+def test_a_definition_fits() -> None:
+    definition = StoredDefinition(
+        segment_id="s-1",
+        ordinal=0,
+        version=1,
+        name="Lives in Oslo",
+        description="",
+        expression='homeAddress.city = "Oslo"',
+        schema_name="_xdm.context.profile",
+        methods=EvaluationMethods(),
+        merge_policy_id="m-1",
+        profile_instance_id="ups",
+        uses=(),
+        created_ms=NOW_MS,
+        updated_ms=NOW_MS,
+        version_ms=NOW_MS,
+    )
+    fits("definition", definition_document(KEY.tenant, definition))
