@@ -99,7 +99,7 @@ class ClauseParser(ABC):
             return False
         if self.cursor.peek(1).kind == "name" and self.cursor.word(2) == "from":
             return True
-        return self._finds_over()
+        return self.cursor.has_word("over") and self._finds_over()
 
     def _finds_over(self) -> bool:
         depth = 0

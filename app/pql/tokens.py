@@ -16,6 +16,7 @@ class TokenCursor:
         self.source = source
         self._tokens = tokenize(source)
         self._words = [token.text.lower() for token in self._tokens]
+        self._word_set = frozenset(self._words)
         self._position = 0
         self._nesting = 0
 
@@ -32,6 +33,10 @@ class TokenCursor:
         """Return the name ahead in lower case, empty when it is no name."""
         place = min(self._position + ahead, len(self._tokens) - 1)
         return self._words[place] if self._tokens[place].kind == "name" else ""
+
+    def has_word(self, word: str) -> bool:
+        """Tell whether a keyword stands anywhere in the text."""
+        return word in self._word_set
 
     def symbol(self, ahead: int = 0) -> str:
         """Return the symbol ahead, empty when it is none."""

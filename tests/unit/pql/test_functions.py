@@ -230,6 +230,12 @@ def test_java_patterns(text: str, pattern: str, expected: bool) -> None:
         "((a+)b?)+",
         "(a?){20,}",
         "([a-z]|x)*",
+        "(a+){5}b",
+        "((a|a){8}){8}",
+        "a{300}",
+        "a*a*a*a*a*b",
+        "a?" * 30 + "a" * 30,
+        "(a|a)" * 30 + "b",
         "(",
         "a)",
         "[a",
@@ -247,6 +253,21 @@ def test_java_patterns(text: str, pattern: str, expected: bool) -> None:
 def test_patterns_that_explode_or_are_not_understood_are_refused(pattern: str) -> None:
     with pytest.raises(RegexError):
         compile_java(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^.*a.*b.*c$", "a*a*b", ".*.*x", "(?:a?){1}(a|a){8}b", r"\s*x\s*y\s*$", "a*a*a*a*b"]
+)
+def test_what_is_accepted_is_fast_in_the_longest_text_it_bears(pattern: str) -> None:
+    compiled = compile_java(pattern)
+    assert compiled.max_subject >= 64
+
+    assert not finds("a" * (compiled.max_subject - 1) + "!", pattern)
+
+
+def test_possessive_repetitions_bear_long_texts() -> None:
+    assert compile_java(r"^[^@]++@[^@]++@x").max_subject == 4_000
+    assert compile_java(r"^[\w.+-]+@[\w-]+\.[\w.-]+$").max_subject >= 254
 
 
 def test_the_table_is_complete() -> None:
