@@ -127,14 +127,14 @@ class RedisPartitionStore:
         pipe.hgetall(keys.meta)
         pipe.get(keys.outbox)
         pipe.get(keys.recovery)
-        pipe.execute_command("ZRANGE", keys.timers, 0, 0, "WITHSCORES")
+        pipe.zrange(keys.timers, 0, 0, withscores=True)
         with redis_errors():
             meta, outbox, recovery, head = await pipe.execute()
         return StoredPartition(
             {name.decode(): value.decode() for name, value in meta.items()},
             outbox,
             recovery,
-            _head(head[1] if head else b""),
+            int(head[0][1]) if head else None,
         )
 
     async def begin_recovery(
@@ -169,23 +169,13 @@ class RedisPartitionStore:
         """Return the profiles whose timer is at or before the given time, with its due time."""
         pipe = self._redis.pipeline(transaction=False)
         for partition, until in until_ms.items():
-            pipe.execute_command(
-                "ZRANGEBYSCORE",
-                self.keys(partition).timers,
-                "-inf",
-                until,
-                "WITHSCORES",
-                "LIMIT",
-                0,
-                limit,
+            pipe.zrangebyscore(
+                self.keys(partition).timers, "-inf", until, start=0, num=limit, withscores=True
             )
         with redis_errors():
             found = await pipe.execute()
         return {
-            partition: {
-                profile_of(member.decode()): int(float(score))
-                for member, score in zip(members[::2], members[1::2], strict=True)
-            }
+            partition: {profile_of(member.decode()): int(score) for member, score in members}
             for partition, members in zip(until_ms, found, strict=True)
         }
 

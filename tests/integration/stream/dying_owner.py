@@ -44,7 +44,8 @@ class DyingOwner:
         )
 
         async def acquired():
-            self.owner = Owner(self.partition, 1, bus.topics, StubEngine(None))
+            engine: Any = StubEngine(None)
+            self.owner = Owner(self.partition, 1, bus.topics, engine)
             # A fresh broker has no group coordinator for its first seconds.
             with suppress(Unavailable):
                 await acquisition.run(self.owner)
@@ -80,6 +81,7 @@ class DyingOwner:
         return outbox
 
     async def publish(self, outbox):
+        assert self.owner.publisher is not None
         ends = await self.owner.publisher.publish(outbox.records, self.owner.group_offsets())
         self.owner.ends.update(ends)
 

@@ -102,6 +102,7 @@ async def test_records_in_the_wrong_partition_are_forwarded_once(bus):
 
 async def test_a_forwarded_record_is_applied_once_however_often_it_comes(bus):
     partition = bus.partition("p-1")
+    source = f"{bus.topics.updates}/{1 - partition}"
     async with bus.producer() as producer:
         for offset in (3, 3, 2, 5):
             await producer.send_and_wait(
@@ -109,9 +110,7 @@ async def test_a_forwarded_record_is_applied_once_however_often_it_comes(bus):
                 json.dumps({"attributes": {"a": offset}}).encode(),
                 key=b"p-1",
                 partition=partition,
-                headers=[
-                    ("forwarded-from", f"{bus.topics.updates}/{1 - partition}/{offset}".encode())
-                ],
+                headers=[("forwarded-from", f"{source}/{offset}".encode())],
             )
     async with bus.running() as worker:
         await eventually(lambda: value_of(worker.metrics.updates, "repeated") == 2)
