@@ -56,6 +56,11 @@ class Setting:
     is_secret: bool
 
     @property
+    def shown_default(self) -> str:
+        """The default as the docs show it."""
+        return "unset" if self.default == "" else f"`{self.default}`"
+
+    @property
     def file_variable(self) -> str:
         """The variable that names a file holding the value; only secrets have one."""
         return self.variable + _FILE_SUFFIX
