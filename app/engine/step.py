@@ -227,21 +227,21 @@ class Stepper:
         number: Number | None,
         work: _Work,
     ) -> None:
-        now_ms = work.now_ms
-        matches = state.matches.get(timeline.key)
-        before = [term.value(matches, now_ms) for term in timeline.terms]
+        key, now_ms = timeline.key, work.now_ms
+        matches = state.matches.get(key)
         if matches is None:
             matches = Matches([], [])
-        timeline.add(matches, order, number)
-        timeline.trim(matches, state.orders[0] if state.orders else order, now_ms)
         found: set[int] = set()
-        for term, old in zip(timeline.terms, before, strict=True):
-            new = term.value(matches, now_ms)
-            if new != old:
-                term.breakpoints.crossed(old, new, found)
-                found.update(term.watchers)
-        work.add(found, "event")
-        self._store(state, timeline, matches, now_ms)
+        due_ms = timeline.enter(matches, order, number, now_ms, found)
+        timeline.trim(matches, state.orders[0] if state.orders else order, now_ms)
+        for rank in found:
+            work.ranks.setdefault(rank, "event")
+        if matches.orders:
+            state.matches[key] = matches
+            _set_due(state, key, due_ms)
+        else:
+            state.matches.pop(key, None)
+            state.dues.pop(key, None)
 
     def _store(
         self, state: ProfileState, timeline: Timeline, matches: Matches, now_ms: int

@@ -37,6 +37,21 @@ def visible(orders: list[int], interval: Interval, now_ms: int) -> tuple[int, in
     return start, max(start, end)
 
 
+def exact_total(values: list[Number]) -> Number | None:
+    """Return the sum of numbers as the language defines it.
+
+    Integers, the common case, need neither a look at each item nor exact summation.
+    """
+    total = sum(values)
+    if type(total) is int and -_INT64 <= total < _INT64:
+        return total
+    exact: Number | None = library.total(values)
+    return exact
+
+
+_INT64 = 1 << 63
+
+
 @dataclass(slots=True)
 class Breakpoints:
     """Constants a term is compared with, and which definitions look at each.
@@ -92,16 +107,46 @@ class Term:
         number: Number | None = _AGGREGATES[self.kind](matches.values[start:end])
         return number
 
+    def entered(self, matches: Matches, index: int, now_ms: int, found: set[int]) -> int:
+        """Take note of an event that was just inserted.
+
+        Args:
+            matches: With the event at `index`.
+            index: Where the event was inserted.
+            now_ms: The instant.
+            found: Ranks of definitions that may answer differently now are added.
+
+        Returns:
+            The same as `next_change`.
+        """
+        start, end = visible(matches.orders, self.interval, now_ms)
+        if start <= index < end:
+            if self.kind == "count":
+                self.breakpoints.crossed(end - start - 1, end - start, found)
+            else:
+                apply, values = _AGGREGATES[self.kind], matches.values
+                old = apply(values[start:index] + values[index + 1 : end])
+                self.breakpoints.crossed(old, apply(values[start:end]), found)
+            if self.watchers:
+                found.update(self.watchers)
+        return self._due(matches.orders, start, end, now_ms)
+
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return when, after `now_ms`, a definition may first have to be looked at."""
-        orders, interval = matches.orders, self.interval
-        start, end = visible(orders, interval, now_ms)
+        start, end = visible(matches.orders, self.interval, now_ms)
+        return self._due(matches.orders, start, end, now_ms)
+
+    def _due(self, orders: list[int], start: int, end: int, now_ms: int) -> int:
+        interval = self.interval
         first_to_leave = start
         if self.kind == "count" and not self.watchers:
             first_to_leave = self._decisive(start, end)
         due_ms = NEVER
         if start <= first_to_leave < end:
             due_ms = interval.low.passes(orders[first_to_leave] >> ORDER_BITS, now_ms)
+        if end == len(orders) and type(interval.low) is Sliding:
+            # No event is waiting to come in, and the window only moves forward.
+            return due_ms
         return min(due_ms, entering(orders, interval, start, end, now_ms))
 
     def _decisive(self, start: int, end: int) -> int:
@@ -126,7 +171,7 @@ def entering(orders: list[int], interval: Interval, start: int, end: int, now_ms
 
 
 _AGGREGATES: dict[str, Callable[[Any], Any]] = {
-    "sum": library.total,
+    "sum": exact_total,
     "average": library.average,
     "min": library.smallest,
     "max": library.largest,
@@ -183,18 +228,36 @@ class Timeline:
             return False
         return all(any(_reaches(mine, theirs) for mine in self.lows) for theirs in other.lows)
 
-    def add(self, matches: Matches, order: int, number: Number | None) -> None:
-        """Insert an event."""
+    def add(self, matches: Matches, order: int, number: Number | None) -> int:
+        """Insert an event; return its index."""
         orders = matches.orders
         if not orders or order > orders[-1]:
+            index = len(orders)
             orders.append(order)
             if number is not None:
                 matches.values.append(number)
-            return
+            return index
         index = bisect_right(orders, order)
         orders.insert(index, order)
         if number is not None:
             matches.values.insert(index, number)
+        return index
+
+    def enter(
+        self, matches: Matches, order: int, number: Number | None, now_ms: int, found: set[int]
+    ) -> int:
+        """Insert an event and take note of it in every term.
+
+        Returns:
+            When one of the terms may next change.
+        """
+        index = self.add(matches, order, number)
+        due_ms = NEVER
+        for term in self.terms:
+            term_ms = term.entered(matches, index, now_ms, found)
+            if term_ms < due_ms:
+                due_ms = term_ms
+        return due_ms
 
     def trim(self, matches: Matches, oldest_order: int, now_ms: int) -> None:
         """Drop events that no condition can ever see again.
@@ -203,8 +266,9 @@ class Timeline:
             oldest_order: Order of the oldest kept event of the profile.
         """
         orders = matches.orders
-        drop = bisect_left(orders, max(oldest_order, self.floor(now_ms) << ORDER_BITS))
-        if self.keep_newest is not None:
+        edge = max(oldest_order, self.floor(now_ms) << ORDER_BITS)
+        drop = bisect_left(orders, edge) if orders and orders[0] < edge else 0
+        if self.keep_newest is not None and len(orders) > self.keep_newest:
             past = bisect_left(orders, (now_ms + 1) << ORDER_BITS)
             drop = max(drop, past - self.keep_newest)
         if drop > 0:
@@ -214,7 +278,10 @@ class Timeline:
 
     def floor(self, now_ms: int) -> int:
         """Return an instant before which no condition looks from `now_ms` on."""
-        return min([low.floor(now_ms) for low in self.lows])
+        lows = self.lows
+        if len(lows) == 1:
+            return lows[0].floor(now_ms)
+        return min([low.floor(now_ms) for low in lows])
 
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return the first instant after `now_ms` at which one of the terms may change."""
