@@ -54,10 +54,12 @@ $(JAVA_STAMP): deploy/kafka/pom.xml | $(STAMP)
 
 DEV_GROUP := import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))
 
-lock: | $(BIN)/python ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/python -c '$(DEV_GROUP)' | CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
-	  --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
-	  --no-emit-trusted-host --no-emit-options --output-file requirements.lock pyproject.toml -
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes \
+  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-options
+
+lock: | $(BIN)/python ## Write the lock files anew from pyproject.toml
+	$(BIN)/python -c '$(DEV_GROUP)' | $(COMPILE) --output-file requirements.lock pyproject.toml -
+	$(COMPILE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 fmt: setup ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix $(PATHS)
