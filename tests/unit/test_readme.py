@@ -1,0 +1,57 @@
+"""The commands and links that the pages for users show exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from app.__main__ import cli
+from app.config import setting_table
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PAGES = ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/architecture.md"]
+
+
+def _words(pattern: str, page: str) -> set[str]:
+    return set(re.findall(pattern, (_ROOT / page).read_text(), re.M))
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_commands_of_the_pages_exist(page):
+    known = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]  # a group
+    shown = _words(r"(?:^|[`/])segmentation ([a-z]+)\b", page)
+
+    assert shown <= known
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_make_targets_of_the_pages_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):", (_ROOT / "Makefile").read_text(), re.M))
+
+    assert _words(r"(?:^|`)make ([a-z-]+)", page) <= targets
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_settings_of_the_pages_exist(page):
+    known = {row.variable for row in setting_table()}
+
+    assert _words(r"\b(SEG_[A-Z_]+[A-Z])\b", page) - {"SEG_TEST"} <= known
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_links_of_the_pages_lead_somewhere(page):
+    links = _words(r"\]\((?!http)([^)#]+)", page)
+
+    assert [link for link in links if not ((_ROOT / page).parent / link).exists()] == []
+
+
+def test_every_command_is_described():
+    described = "\n".join((_ROOT / page).read_text() for page in _PAGES)
+    described += (_ROOT / "CHANGELOG.md").read_text()
+    known = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]  # a group
+
+    missing = {name for name in known - {"version"} if not re.search(rf"`?{name}\b", described)}
+    assert missing == set()
