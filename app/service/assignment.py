@@ -2,7 +2,7 @@
 
 Sequences grow by one per batch, over all epochs. Redis keeps the sequence of the last batch and of
 the last one with output (its outbox); the consumer group keeps, as metadata of the offset commit,
-the sequence of the last batch whose output was published (docs/decisions/0101).
+the sequence of the last batch whose output was published (docs/decisions/0301).
 """
 
 from __future__ import annotations

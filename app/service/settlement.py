@@ -1,7 +1,7 @@
 """Making a profile agree with what was published of it before Redis lost its last writes.
 
 Part of the commit protocol's recovery: after a silent replay the stored memberships may differ
-from the published ones in number or in status (docs/decisions/0101).
+from the published ones in number or in status (docs/decisions/0301).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Becoming the owner of a partition: shut out the last one, then find out where it stopped.
 
-The order matters (docs/decisions/0101): raise the epoch in Redis, start the producer, and only
+The order matters (docs/decisions/0301): raise the epoch in Redis, start the producer, and only
 then read both sides. Whoever owned the partition before can then change neither.
 """
 

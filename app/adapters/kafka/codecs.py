@@ -26,11 +26,14 @@ TOMBSTONE_ORG = "org-id"
 TOMBSTONE_SANDBOX = "sandbox-name"
 MAX_PROFILE_ID_BYTES = 1_024
 MAX_DEPTH = 100
+_DEEP_BYTES = 2 * MAX_DEPTH
 MAX_EVENT_ID_CHARACTERS = 1_024
 _FIRST_MS = 0
 _AFTER_LAST_MS = int(datetime(2248, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _NAME = re.compile(r"[A-Za-z0-9@._-]{1,128}")
 _PARTITIONS_CACHED = 200_000
+_STAMPS_CACHED = 10_000
+_STAMPS: dict[str, int] = {}
 
 
 class KafkaRecord(Protocol):
@@ -289,8 +292,12 @@ def _parse(value: bytes) -> JsonObject:
         raise InvalidUpdate(
             f"the value is {_kind(document)}: send one JSON object", code="not-an-object"
         )
-    # Counting brackets is cheaper than walking; most records have a handful.
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+    # What is short cannot nest deeply, and counting brackets is cheaper than walking.
+    if (
+        len(value) > _DEEP_BYTES
+        and value.count(b"{") + value.count(b"[") > MAX_DEPTH
+        and _depth(document) > MAX_DEPTH
+    ):
         raise InvalidUpdate(
             f"the value nests deeper than {MAX_DEPTH} levels: flatten it",
             code="nested-too-deeply",
@@ -314,17 +321,10 @@ def _depth(document: JsonObject) -> int:
 
 def _milliseconds(stamp: Any, where: str) -> int:
     if type(stamp) is str:
-        try:
-            moment = datetime.fromisoformat(stamp)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            found = int(moment.timestamp() * 1000)
-        except (ValueError, OverflowError) as error:
-            raise InvalidUpdate(
-                f"{where} is {stamp[:64]!r}: use ISO 8601 with Z or an offset, such as"
-                " 2026-01-05T10:00:00Z, or epoch milliseconds",
-                code="invalid-timestamp",
-            ) from error
+        known = _STAMPS.get(stamp)
+        if known is not None:
+            return known
+        found = _parsed_stamp(stamp, where)
     elif type(stamp) is int:
         found = stamp
     else:
@@ -334,7 +334,27 @@ def _milliseconds(stamp: Any, where: str) -> int:
             f"{where} is {str(stamp)[:64]!r}, outside the years 1970 to 2247: correct it",
             code="invalid-timestamp",
         )
+    if type(stamp) is str:
+        if len(_STAMPS) >= _STAMPS_CACHED:
+            _STAMPS.clear()
+        _STAMPS[stamp] = found
     return found
+
+
+def _parsed_stamp(stamp: str, where: str) -> int:
+    try:
+        moment = datetime.fromisoformat(stamp)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        # Through whole seconds: a float of milliseconds would be one off now and then.
+        whole = int(moment.replace(microsecond=0).timestamp())
+        return whole * 1000 + moment.microsecond // 1000
+    except (ValueError, OverflowError) as error:
+        raise InvalidUpdate(
+            f"{where} is {stamp[:64]!r}: use ISO 8601 with Z or an offset, such as"
+            " 2026-01-05T10:00:00Z, or epoch milliseconds",
+            code="invalid-timestamp",
+        ) from error
 
 
 def _with_identities(attributes: JsonObject | None, identities: Any) -> JsonObject:

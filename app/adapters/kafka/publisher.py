@@ -167,7 +167,7 @@ class TransactionalPublisher(_ProducerPublisher):
     ) -> EndOffsets:
         await producer.begin_transaction()
         # The acknowledgements first: in parallel with the offsets the broker's verification of
-        # the transaction fails and aiokafka waits 100 ms (docs/decisions/0101).
+        # the transaction fails and aiokafka waits 100 ms (docs/decisions/0301).
         ends = await self._send(producer, records)
         await producer.send_offsets_to_transaction(dict(offsets), self._group_id)
         await producer.commit_transaction()

@@ -1,4 +1,4 @@
-"""Replaying writes that Redis lost, without publishing twice (docs/decisions/0101).
+"""Replaying writes that Redis lost, without publishing twice (docs/decisions/0301).
 
 Redis is behind the group when it lost its last writes. What was published since is read back; the
 inputs are replayed without output; at their end the differences are published.

@@ -2,7 +2,7 @@
 
 One task runs it. A cycle takes what arrived for every partition, loads the touched profiles of
 all in one round trip, evaluates each, commits all in one round trip, and publishes side by side
-while the next cycle is evaluated (docs/decisions/0101).
+while the next cycle is evaluated (docs/decisions/0301).
 """
 
 from __future__ import annotations

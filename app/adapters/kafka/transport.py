@@ -1,7 +1,7 @@
 """A Faust transport that hands out one message per partition and poll: the list of raw records.
 
 Faust starts two tasks for each message it drains, so a message has to be a batch. Offsets are ours
-(docs/decisions/0101): Faust neither seeks nor commits. What Faust keeps is the group: subscribing,
+(docs/decisions/0301): Faust neither seeks nor commits. What Faust keeps is the group: subscribing,
 rebalancing, and leaving.
 """
 

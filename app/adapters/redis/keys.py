@@ -36,7 +36,7 @@ class PartitionKeys:
     Attributes:
         meta: Hash: epoch, sequence, offsets, clock, positions of the outputs.
         outbox: The output of the last batch that had any.
-        recovery: There while lost writes are being replayed (docs/decisions/0101).
+        recovery: There while lost writes are being replayed (docs/decisions/0301).
         timers: Sorted set of members by due time in ms.
     """
 
