@@ -33,7 +33,7 @@ from app.engine.conditions import (
 from app.engine.event_gate import event_gate
 from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
-from app.engine.simple_conditions import file_condition
+from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.terms import Breakpoints, Chain, ChainStep, Number, Term, Timeline
 from app.engine.tests_of import all_of, any_of, compare_term, negation, truth_of
 from app.engine.windows import ALWAYS
@@ -63,6 +63,7 @@ class Assembly:
         self._chain_specs: dict[ChainSpec, Chain] = {}
         self._chain_ranks: dict[int, set[int]] = {}
         self.attributes = AttributeIndex()
+        self._indexes = [self.attributes]
         self.chains: dict[int, Chain] = {}
         self.tracked_ranks: dict[int, list[int]] = {}
         self.history_ranks: list[int] = []
@@ -70,10 +71,26 @@ class Assembly:
     def add(self, rank: int, condition: Condition) -> tuple[Test, tuple[Tracked, ...]]:
         """Add a definition; return its test and the leaves to track for it."""
         tracked: dict[int, Tracked] = {}
-        test = self._test(rank, condition, tracked)
+        test = self._guarded_test(rank, condition, tracked)
         for key in tracked:
             self.tracked_ranks.setdefault(key, []).append(rank)
         return test, tuple(tracked.values())
+
+    def _guarded_test(self, rank: int, condition: Condition, tracked: dict[int, Tracked]) -> Test:
+        """File what stands beside an equality only for profiles that satisfy that equality."""
+        operands = condition.operands if isinstance(condition, AllOf) else ()
+        for index, operand in enumerate(operands):
+            guard = guard_of(operand.expression) if isinstance(operand, AttributeLeaf) else None
+            if guard is None:
+                continue
+            path, constants = guard
+            tests = [self._test(rank, operand, tracked)]
+            self._indexes = [self.attributes.guarded(path, constant) for constant in constants]
+            others = operands[:index] + operands[index + 1 :]
+            tests += [self._test(rank, other, tracked) for other in others]
+            self._indexes = [self.attributes]
+            return all_of(tests)
+        return self._test(rank, condition, tracked)
 
     def _test(self, rank: int, condition: Condition, tracked: dict[int, Tracked]) -> Test:
         match condition:
@@ -111,7 +128,9 @@ class Assembly:
 
     def _attribute_test(self, rank: int, expression: Any, tracked: dict[int, Tracked]) -> Test:
         reads = reads_of(expression)
-        if not reads.clock and file_condition(self.attributes, expression, rank):
+        if not reads.clock and all(
+            file_condition(index, expression, rank) for index in self._indexes
+        ):
             return compile_test(expression, self._ordinals)
         self._read_paths(reads, rank)
         if not reads.clock:
@@ -119,8 +138,9 @@ class Assembly:
         return self._track(expression, tracked)
 
     def _read_paths(self, reads: Reads, rank: int) -> None:
-        for path in reads.paths:
-            self.attributes.readers(path).add_always(rank)
+        for index in self._indexes:
+            for path in reads.paths:
+                index.readers(path).add_always(rank)
 
     def _track(self, expression: Any, tracked: dict[int, Tracked]) -> Test:
         key = stable_key("leaf", repr(expression))

@@ -15,7 +15,7 @@ from typing import Any
 from app.domain.model import JsonObject
 from app.engine.terms import Breakpoints
 from app.pql.library import fold
-from app.pql.values import project
+from app.pql.values import leaves, project
 
 Ranks = set[int]
 
@@ -141,10 +141,20 @@ class _Node:
 
 
 class AttributeIndex:
-    """All paths of a catalogue."""
+    """All paths of a catalogue.
+
+    A definition that begins with `city = "Oslo" and …` cannot hold anywhere else, so what else it
+    reads is filed in an index of its own, which is only asked for profiles in Oslo. Moving there or
+    away is noticed by the condition on the city itself.
+    """
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._guarded: dict[tuple[str, ...], dict[str, AttributeIndex]] = {}
+
+    def guarded(self, path: tuple[str, ...], constant: str) -> AttributeIndex:
+        """Return the index for profiles whose `path` equals a constant, made on first use."""
+        return self._guarded.setdefault(path, {}).setdefault(constant, AttributeIndex())
 
     def readers(self, path: tuple[str, ...]) -> PathReaders:
         """Return the readers of a path, made on first use."""
@@ -166,10 +176,19 @@ class AttributeIndex:
 
         Args:
             patch: What was merged into `before` to give `after`.
+            before: The record as it was.
+            after: The record as it is.
+            into: Ranks are added here.
         """
         if self._root.readers is not None:
             self._root.readers.changed(before, after, into)
         self._descend(self._root, patch, before, after, into)
+        for path, indexes in self._guarded.items():
+            value = _follow(after, path)
+            for constant in (value,) if isinstance(value, str) else _strings(value):
+                index = indexes.get(constant)
+                if index is not None:
+                    index.affected(patch, before, after, into)
 
     def _descend(
         self, node: _Node, patch: JsonObject, before: JsonObject, after: JsonObject, into: set[int]
@@ -188,6 +207,12 @@ class AttributeIndex:
             else:
                 for rest, readers in child.below:
                     readers.changed(_follow(old, rest), _follow(new, rest), into)
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if not isinstance(value, list):
+        return ()
+    return {one for one in leaves(value) if isinstance(one, str)}
 
 
 def _follow(value: Any, path: Iterable[str]) -> Any:

@@ -22,6 +22,8 @@ _VERSION_BYTE = bytes([STATE_VERSION])
 ORDER_BITS = 20
 _ARRIVAL_MASK = (1 << ORDER_BITS) - 1
 MAX_EVENT_MS = 1 << 43
+MAX_ORDER = 1 << 63
+"""Above the order of every event."""
 
 
 def order_of(at_ms: int, arrival: int) -> int:

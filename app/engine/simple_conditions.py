@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.engine.attribute_index import AttributeIndex, PathReaders
+from app.engine.attribute_index import AttributeIndex, PathReaders, may_be_coerced
 from app.engine.rewrite import profile_path
 from app.pql import ast
 
@@ -34,6 +34,31 @@ def file_condition(index: AttributeIndex, expression: Any, rank: int) -> bool:
                 readers.on_null.add(rank)
             return readers is not None
     return False
+
+
+def guard_of(expression: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return path and constants of a condition that only those texts can satisfy, or None."""
+    match expression:
+        case ast.Binary("=", subject, ast.Literal() as constant):
+            constants: tuple[Any, ...] = (constant,)
+        case ast.Binary("=", ast.Literal() as constant, subject):
+            constants = (constant,)
+        case ast.Binary("in", subject, ast.ListLiteral(constants)):
+            pass
+        case ast.MethodCall(subject, "equals", constants):
+            pass
+        case _:
+            return None
+    path = profile_path(subject)
+    texts = tuple(dict.fromkeys(one.value for one in constants if _is_plain_text(one)))
+    return (path, texts) if path and len(texts) == len(constants) else None
+
+
+def _is_plain_text(item: Any) -> bool:
+    """Tell whether an item is a text that equals no number and no Boolean."""
+    if not isinstance(item, ast.Literal) or not isinstance(item.value, str):
+        return False
+    return not may_be_coerced(item.value)
 
 
 def _readers(index: AttributeIndex, expression: Any) -> PathReaders | None:

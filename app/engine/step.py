@@ -6,7 +6,7 @@ worker computes it and however the stream was cut into batches.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
@@ -22,6 +22,7 @@ from app.engine.catalogue import Catalogue, CompiledDefinition
 from app.engine.frame import Frame, Tracked
 from app.engine.history import KeptEvent, frame
 from app.engine.profile import (
+    MAX_ORDER,
     ORDER_BITS,
     Detail,
     Matches,
@@ -205,9 +206,9 @@ class Stepper:
         expired = bisect_right(orders, first_order(work.now_ms - self._limits.retention_ms + 1) - 1)
         if expired:
             del orders[:expired]
-        if profile.events is not None and (excess > 0 or expired):
-            kept = set(orders)
-            profile.events = [one for one in profile.events if one.order in kept]
+        if profile.events and (excess > 0 or expired):
+            oldest = orders[0] if orders else MAX_ORDER
+            del profile.events[: bisect_left(profile.events, oldest, key=_order)]
 
     def _evict(self, state: ProfileState, last: int, work: _Work) -> None:
         """Take events up to order `last` out of every timeline they are in."""
@@ -499,6 +500,10 @@ class Stepper:
         profile.replaces_events = True
         profile.forget_attributes()
         profile.is_dirty = True
+
+
+def _order(event: KeptEvent) -> int:
+    return event.order
 
 
 def _set_due(state: ProfileState, key: int, due_ms: int) -> None:

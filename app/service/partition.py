@@ -275,6 +275,9 @@ class PartitionEngine:
 
     def _collect(self, key: ProfileKey, profile: Profile) -> None:
         outcome, state = self._outcome, profile.state
+        if not self._tenant(key.tenant).stepper.catalogue.history_ranks:
+            # Bodies are only held while something reads them.
+            profile.events = None
         due_ms = self._due_of(profile)
         if due_ms != profile.stored_due_ms:
             outcome.timers[key] = due_ms
