@@ -12,8 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.services import LocalKafka, LocalRedis, Names, start_kafka, start_redis
+
+settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
+settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _LIVE = {"redis", "kafka", "e2e", "bench"}
 _GUARDED = ("connect", "connect_ex", "bind", "sendto")
