@@ -6,6 +6,7 @@ and asks the oracle for every definition at every instant.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.domain.model import (
     Origin,
     ProfileKey,
     ProfileUpdate,
+    RemovedDefinition,
     SegmentDefinition,
     Tenant,
 )
@@ -22,6 +24,7 @@ from app.engine.attribute_index import merge_patch
 from app.engine.catalogue import compile_catalogue
 from app.engine.oracle import Event, Subject, matches
 from app.engine.profile import decode, order_of
+from app.pql.ast import Expr
 from app.pql.checker import check
 from app.pql.parser import parse
 from app.service.partition import Outcome, PartitionEngine
@@ -53,11 +56,16 @@ class Model:
     forgotten: int = 0
 
     def __post_init__(self) -> None:
-        self.checked = []
-        for text in self.texts:
+        self.define({f"s{index}": text for index, text in enumerate(self.texts)})
+
+    def define(self, texts: dict[str, str]) -> None:
+        """Ask from now on for these definitions; each only names ones before it."""
+        self.checked: dict[str, Expr] = {}
+        for segment_id, text in texts.items():
             checked = check(parse(text))
+            assert checked.expr is not None, text
             assert not checked.problems, (text, checked.problems)
-            self.checked.append(checked.expr)
+            self.checked[segment_id] = checked.expr
 
     def update(self, update: ProfileUpdate, now_ms: int) -> None:
         """Apply one update by the letter of the rules."""
@@ -111,9 +119,9 @@ class Model:
         if not self.exists:
             return found
         visible = [one for one in self.events if one.at_ms > now_ms - self.limits.retention_ms]
-        for index, expression in enumerate(self.checked):
+        for segment_id, expression in self.checked.items():
             if matches(expression, Subject(self.attributes, visible, found, now_ms)):
-                found.add(f"s{index}")
+                found.add(segment_id)
         return found
 
 
@@ -131,6 +139,19 @@ class Store:
         self.events: dict[ProfileKey, bytes | None] = {}
         self.timers: dict[ProfileKey, int | None] = {}
         self.clock_ms = 0
+        self.touched: list[ProfileKey] = []
+
+    def define(
+        self,
+        definitions: Iterable[SegmentDefinition],
+        removed: Iterable[RemovedDefinition],
+        tag: str,
+    ) -> None:
+        """Go on with other definitions."""
+        wanted = DefinitionSet(TENANT, tag, tuple(definitions), tuple(removed))
+        self.catalogue = compile_catalogue(wanted, self.limits, self.catalogue)
+        assert not self.catalogue.failures
+        self.engine.set_catalogue(TENANT, self.catalogue)
 
     def restart(self) -> None:
         """Go on with a new engine that knows nothing but the stored bytes."""
@@ -142,7 +163,7 @@ class Store:
         clock_ms = max(self.clock_ms, wall_ms) if idle else self.clock_ms
         end_ms = max([clock_ms, *(min(one.record_ms, wall_ms) for one in updates)])
         due = [key for key, at in self.timers.items() if at is not None and at <= end_ms]
-        keys = [*(one.key for one in updates), *due]
+        keys = self.touched = [*(one.key for one in updates), *due]
         missing = self.engine.missing_states(keys)
         self.engine.provide_states({key: self.states.get(key) for key in missing})
         missing = self.engine.missing_events(keys)

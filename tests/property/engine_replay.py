@@ -72,16 +72,20 @@ class Replay:
         after = change.segment_id in self.model.members(change.at_ms)
         assert (before, after) == (change.status == "exited", change.status == "realized"), change
 
+    def follow(self, change: MembershipChange) -> None:
+        """Take note of one change: statuses alternate, sequences are consecutive."""
+        segment_id = change.segment_id
+        assert change.sequence == self.sequences.get(segment_id, 0) + 1
+        assert change.previous_status == self.status.get(segment_id)
+        assert change.status != change.previous_status
+        assert change.status == "realized" or change.previous_status == "realized"
+        self.sequences[segment_id] = change.sequence
+        self.status[segment_id] = change.status
+
     def compare(self, changes: list[MembershipChange]) -> None:
         for change in changes:
             note(f"{change}")
-            segment_id = change.segment_id
-            assert change.sequence == self.sequences.get(segment_id, 0) + 1
-            assert change.previous_status == self.status.get(segment_id)
-            assert change.status != change.previous_status
-            assert change.status == "realized" or change.previous_status == "realized"
-            self.sequences[segment_id] = change.sequence
-            self.status[segment_id] = change.status
+            self.follow(change)
         expected = self.model.members(self.store.clock_ms)
         assert self.store.members(self.key) == expected
         published = {name for name, status in self.status.items() if status == "realized"}
