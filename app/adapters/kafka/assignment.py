@@ -100,6 +100,7 @@ class Assignment:
         successor = self._lease(owner.partition)
         successor.poison = owner.poison
         successor.alone_until = owner.alone_until
+        successor.alone_size = owner.alone_size
         successor.bad_timers = owner.bad_timers
         successor.is_timer_suspect = owner.is_timer_suspect
         delay = self._fenced_retry_s if isinstance(error, Fenced) else _UNAVAILABLE_RETRY_S

@@ -7,14 +7,23 @@ and how to mend it; it becomes a dead letter and never stops the partition.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import orjson
-
+from app.adapters.kafka.update_fields import (
+    AFTER_LAST_MS,
+    FIRST_MS,
+    KafkaRecord,
+    check_identities,
+    checked_name,
+    header_text,
+    key_text,
+    milliseconds,
+    parse,
+    primary_identity,
+    with_identities,
+    wrong_type,
+)
 from app.domain.errors import InvalidUpdate
 from app.domain.model import JsonObject, Origin, ProfileKey, ProfileUpdate, Tenant
 from app.domain.partitioning import murmur2
@@ -25,27 +34,8 @@ FORWARDED_FROM = "forwarded-from"
 TOMBSTONE_ORG = "org-id"
 TOMBSTONE_SANDBOX = "sandbox-name"
 MAX_PROFILE_ID_BYTES = 1_024
-MAX_DEPTH = 100
-_DEEP_BYTES = 2 * MAX_DEPTH
 MAX_EVENT_ID_CHARACTERS = 1_024
-_FIRST_MS = 0
-_AFTER_LAST_MS = int(datetime(2248, 1, 1, tzinfo=UTC).timestamp() * 1000)
-_NAME = re.compile(r"[A-Za-z0-9@._-]{1,128}")
 _PARTITIONS_CACHED = 200_000
-_STAMPS_CACHED = 10_000
-_STAMPS: dict[str, int] = {}
-
-
-class KafkaRecord(Protocol):
-    """What is read of a record as aiokafka hands it out."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 class Forward(NamedTuple):
@@ -96,8 +86,8 @@ class UpdateDecoder:
                 " send a smaller update or raise SEG_MAX_RECORD_BYTES",
                 code="too-large",
             )
-        document = _parse(value)
-        if record.timestamp < _FIRST_MS or record.timestamp >= _AFTER_LAST_MS:
+        document = parse(value)
+        if record.timestamp < FIRST_MS or record.timestamp >= AFTER_LAST_MS:
             raise InvalidUpdate(
                 f"the record timestamp {record.timestamp} is not between the years 1970 and 2247:"
                 " let the producer set it to the time of sending in ms",
@@ -111,33 +101,33 @@ class UpdateDecoder:
         get = document.get
         profile_id = get("profileId")
         if profile_id is None:
-            profile_id = _key_text(record, "profileId")
+            profile_id = key_text(record, "profileId")
         tenant = self._tenant(get("orgId"), get("sandboxName"), "orgId", "sandboxName")
         place = self._place(record, profile_id)
         if isinstance(place, Forward):
             return place
         attributes, event, identities = get("attributes"), get("event"), get("identityMap")
         event_id, stamp = get("eventId"), get("timestamp")
-        at_ms = record.timestamp if stamp is None else _milliseconds(stamp, "timestamp")
+        at_ms = record.timestamp if stamp is None else milliseconds(stamp, "timestamp")
         event_ms = 0
         if event is not None:
             if type(event) is not dict:
-                raise _wrong_type("event", "an object", event)
+                raise wrong_type("event", "an object", event)
             if event_id is None:
                 event_id = event.get("_id")
             stamp = event.get("timestamp")
-            event_ms = at_ms if stamp is None else _milliseconds(stamp, "event.timestamp")
+            event_ms = at_ms if stamp is None else milliseconds(stamp, "event.timestamp")
         if attributes is not None and type(attributes) is not dict:
-            raise _wrong_type("attributes", "an object", attributes)
+            raise wrong_type("attributes", "an object", attributes)
         if event_id is not None and type(event_id) is not str:
-            raise _wrong_type("eventId", "a string", event_id)
+            raise wrong_type("eventId", "a string", event_id)
         if attributes is None and event is None:
             raise InvalidUpdate(
                 "neither attributes nor event is there: send at least one of them",
                 code="empty-update",
             )
         if identities is not None:
-            attributes = _with_identities(attributes, identities)
+            attributes = with_identities(attributes, identities)
         return _update(tenant, profile_id, place, record, event_id, attributes, event, event_ms)
 
     def _envelope(self, record: KafkaRecord, document: JsonObject) -> ProfileUpdate | Forward:
@@ -157,32 +147,32 @@ class UpdateDecoder:
         )
         identities = entity.get("identityMap")
         if identities is not None:
-            _check_identities(identities, "body.xdmEntity.identityMap")
+            check_identities(identities, "body.xdmEntity.identityMap")
         if record.key:
-            profile_id = _key_text(record, "body.xdmEntity.identityMap")
+            profile_id = key_text(record, "body.xdmEntity.identityMap")
         else:
-            profile_id = _primary_identity(identities)
+            profile_id = primary_identity(identities)
         place = self._place(record, profile_id)
         if isinstance(place, Forward):
             return place
         event_id, stamp = entity.get("_id"), entity.get("timestamp")
         if event_id is not None and type(event_id) is not str:
-            raise _wrong_type("body.xdmEntity._id", "a string", event_id)
+            raise wrong_type("body.xdmEntity._id", "a string", event_id)
         if event_id is None or stamp is None:
             return _update(tenant, profile_id, place, record, event_id, entity, None, 0)
-        event_ms = _milliseconds(stamp, "body.xdmEntity.timestamp")
+        event_ms = milliseconds(stamp, "body.xdmEntity.timestamp")
         attributes = None if identities is None else {"identityMap": entity.pop("identityMap")}
         return _update(tenant, profile_id, place, record, event_id, attributes, entity, event_ms)
 
     def _tombstone(self, record: KafkaRecord) -> ProfileUpdate | Forward:
         headers = dict(record.headers)
         tenant = self._tenant(
-            _header_text(headers, TOMBSTONE_ORG),
-            _header_text(headers, TOMBSTONE_SANDBOX),
+            header_text(headers, TOMBSTONE_ORG),
+            header_text(headers, TOMBSTONE_SANDBOX),
             f"header {TOMBSTONE_ORG}",
             f"header {TOMBSTONE_SANDBOX}",
         )
-        profile_id = _key_text(record, "the record key")
+        profile_id = key_text(record, "the record key")
         place = self._place(record, profile_id)
         if isinstance(place, Forward):
             return place
@@ -195,8 +185,8 @@ class UpdateDecoder:
         except (KeyError, TypeError):
             pass
         tenant = Tenant(
-            _name(org, self._rules.org_id, org_at, "SEG_DEFAULT_ORG_ID"),
-            _name(sandbox, self._rules.sandbox_name, sandbox_at, "SEG_DEFAULT_SANDBOX_NAME"),
+            checked_name(org, self._rules.org_id, org_at, "SEG_DEFAULT_ORG_ID"),
+            checked_name(sandbox, self._rules.sandbox_name, sandbox_at, "SEG_DEFAULT_SANDBOX_NAME"),
         )
         if len(self._tenants) < 10_000:
             self._tenants[org, sandbox] = tenant
@@ -225,7 +215,7 @@ class UpdateDecoder:
 
     def _checked_partition(self, profile_id: Any) -> int:
         if type(profile_id) is not str or not profile_id:
-            raise _wrong_type("profileId", "a string with at least one character", profile_id)
+            raise wrong_type("profileId", "a string with at least one character", profile_id)
         encoded = profile_id.encode()
         if len(encoded) > MAX_PROFILE_ID_BYTES:
             raise InvalidUpdate(
@@ -277,169 +267,3 @@ def _update(
     return ProfileUpdate(
         key, origin, record.timestamp, event_id, attributes, event, event_ms, False
     )
-
-
-def _parse(value: bytes) -> JsonObject:
-    try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise InvalidUpdate(
-            f"the value is not JSON: {error}; send one JSON object (RFC 8259, UTF-8, finite"
-            " numbers)",
-            code="invalid-json",
-        ) from error
-    if type(document) is not dict:
-        raise InvalidUpdate(
-            f"the value is {_kind(document)}: send one JSON object", code="not-an-object"
-        )
-    # What is short cannot nest deeply, and counting brackets is cheaper than walking.
-    if (
-        len(value) > _DEEP_BYTES
-        and value.count(b"{") + value.count(b"[") > MAX_DEPTH
-        and _depth(document) > MAX_DEPTH
-    ):
-        raise InvalidUpdate(
-            f"the value nests deeper than {MAX_DEPTH} levels: flatten it",
-            code="nested-too-deeply",
-        )
-    return document
-
-
-def _depth(document: JsonObject) -> int:
-    level: list[Any] = [document]
-    depth = 0
-    while level and depth <= MAX_DEPTH:
-        depth += 1
-        level = [
-            child
-            for item in level
-            for child in (item.values() if type(item) is dict else item)
-            if type(child) is dict or type(child) is list
-        ]
-    return depth
-
-
-def _milliseconds(stamp: Any, where: str) -> int:
-    if type(stamp) is str:
-        known = _STAMPS.get(stamp)
-        if known is not None:
-            return known
-        found = _parsed_stamp(stamp, where)
-    elif type(stamp) is int:
-        found = stamp
-    else:
-        raise _wrong_type(where, "an ISO 8601 string or epoch milliseconds", stamp)
-    if not _FIRST_MS <= found < _AFTER_LAST_MS:
-        raise InvalidUpdate(
-            f"{where} is {str(stamp)[:64]!r}, outside the years 1970 to 2247: correct it",
-            code="invalid-timestamp",
-        )
-    if type(stamp) is str:
-        if len(_STAMPS) >= _STAMPS_CACHED:
-            _STAMPS.clear()
-        _STAMPS[stamp] = found
-    return found
-
-
-def _parsed_stamp(stamp: str, where: str) -> int:
-    try:
-        moment = datetime.fromisoformat(stamp)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        # Through whole seconds: a float of milliseconds would be one off now and then.
-        whole = int(moment.replace(microsecond=0).timestamp())
-        return whole * 1000 + moment.microsecond // 1000
-    except (ValueError, OverflowError) as error:
-        raise InvalidUpdate(
-            f"{where} is {stamp[:64]!r}: use ISO 8601 with Z or an offset, such as"
-            " 2026-01-05T10:00:00Z, or epoch milliseconds",
-            code="invalid-timestamp",
-        ) from error
-
-
-def _with_identities(attributes: JsonObject | None, identities: Any) -> JsonObject:
-    _check_identities(identities, "identityMap")
-    return {**(attributes or {}), "identityMap": identities}
-
-
-def _check_identities(identities: Any, where: str) -> None:
-    if type(identities) is not dict:
-        raise _wrong_type(where, "an object of lists by namespace", identities)
-    for namespace, items in identities.items():
-        if items is None:
-            continue
-        if type(items) is not list:
-            raise _wrong_type(f"{where}.{namespace}", "a list", items)
-        for item in items:
-            if type(item) is not dict or type(item.get("id")) is not str:
-                raise _wrong_type(f"{where}.{namespace}[]", "an object with a string `id`", item)
-
-
-def _primary_identity(identities: Any) -> str:
-    found = [item for items in (identities or {}).values() for item in items or ()]
-    for item in found:
-        if item.get("primary") is True:
-            return str(item["id"])
-    if len(found) == 1:
-        return str(found[0]["id"])
-    raise InvalidUpdate(
-        "the record has no key, and body.xdmEntity.identityMap no primary identity: set the"
-        " record key to the profile id, or mark one identity `primary`",
-        code="missing-profile-id",
-    )
-
-
-def _key_text(record: KafkaRecord, where: str) -> str:
-    if not record.key:
-        raise InvalidUpdate(
-            f"the record has no key and {where} names no profile: set one of them",
-            code="missing-profile-id",
-        )
-    try:
-        return record.key.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidUpdate(
-            "the record key is not UTF-8: use the profile id as text for the key",
-            code="invalid-profile-id",
-        ) from error
-
-
-def _header_text(headers: dict[str, bytes], name: str) -> str | None:
-    found = headers.get(name)
-    if not found:
-        return None
-    try:
-        return found.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidUpdate(
-            f"the header {name} is not UTF-8: correct it or leave it out", code="invalid-header"
-        ) from error
-
-
-def _name(given: Any, default: str, where: str, setting: str) -> str:
-    if given is None:
-        given = default
-        if not given:
-            raise InvalidUpdate(
-                f"{where} is missing and there is no default: send it, or set {setting}",
-                code="invalid-tenant",
-            )
-    if type(given) is not str:
-        raise _wrong_type(where, "a string", given)
-    if _NAME.fullmatch(given) is None:
-        raise InvalidUpdate(
-            f"{where} is {given[:140]!r}: use 1 to 128 letters, digits or @._-",
-            code="invalid-tenant",
-        )
-    return given
-
-
-def _wrong_type(where: str, expected: str, found: Any) -> InvalidUpdate:
-    return InvalidUpdate(f"{where} is {_kind(found)}: send {expected}", code="wrong-type")
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a Boolean"}
-    if value is None:
-        return "null"
-    return names.get(type(value), "a number")

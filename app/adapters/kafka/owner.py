@@ -84,7 +84,8 @@ class Owner:
         published_sequence: Of the last batch whose output and offset the group knows.
         tags: Catalogue version in the engine, by tenant.
         poison: Input offsets that the engine failed on.
-        alone_until: Up to this offset, batches have one record, to find such an offset.
+        alone_until, alone_size: Up to this offset, batches have so many records at most: halved
+            at each failure until one record is left.
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
         in_flight: Batches read that did not arrive yet.
@@ -117,6 +118,7 @@ class Owner:
     poison: set[int] = field(default_factory=set)
     bad_timers: set[ProfileKey] = field(default_factory=set)
     alone_until: int = -1
+    alone_size: int = 1
     is_timer_suspect: bool = False
     in_flight: int = 0
     progress_at: float = 0.0
@@ -161,8 +163,10 @@ class Owner:
         """Remember what the engine failed on, or how to find it."""
         if work.records == 1 and not work.due:
             self.poison.add(work.first)
+            self.alone_until = -1
         elif work.records:
-            self.alone_until = max(self.alone_until, work.end)
+            self.alone_until = work.end
+            self.alone_size = max(work.records // 2, 1)
             self.is_timer_suspect = self.is_timer_suspect or bool(work.due)
         elif len(work.due) == 1:
             self.bad_timers.update(work.due)
@@ -172,7 +176,7 @@ class Owner:
     def take(self, max_records: int, max_bytes: int, decoder: UpdateDecoder) -> Work:
         """Take the next records, bounded, and decode them."""
         if self.offset < self.alone_until:
-            max_records = 1
+            max_records = min(max_records, self.alone_size)
         work = Work(self.offset)
         taken_bytes = 0
         while self.pending and work.records < max_records and taken_bytes < max_bytes:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from app.adapters.kafka.codecs import KafkaRecord
+from app.adapters.kafka.update_fields import KafkaRecord
 from app.domain.errors import ConfigurationError, Unavailable
 from app.service.assignment import GroupPosition
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from app.adapters.kafka.codecs import FORWARDED_FROM, KafkaRecord
+from app.adapters.kafka.codecs import FORWARDED_FROM
+from app.adapters.kafka.update_fields import KafkaRecord
 from app.domain.errors import InvalidUpdate
 from app.domain.model import SEGMENT_NAMESPACE, MembershipChange, Origin, ProfileKey
 

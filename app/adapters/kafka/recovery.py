@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
-from app.adapters.kafka.codecs import KafkaRecord
 from app.adapters.kafka.records import Outbox, OutputRecord, TopicNames, batch_of
+from app.adapters.kafka.update_fields import KafkaRecord
 from app.domain.model import Membership, MembershipChange, ProfileKey, Status, Tenant
 
 

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from app.adapters.kafka.catalogues import CatalogueKeeper
@@ -19,8 +20,7 @@ from app.adapters.kafka.codecs import UpdateDecoder
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.pace import Pace
-from app.adapters.kafka.publisher import Offsets, Publisher
-from app.adapters.kafka.records import Outbox
+from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
 from app.adapters.kafka.transport import Position, RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import Fenced, SegmentationError, Unavailable
@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TIMER_SLICE = 256
-FLUSH_AFTER_S = 0.8
 _TICK_S = 0.02
 _FRESH_MS = 2_000
 _STRAGGLERS_S = 0.02
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
-Lose = Callable[[Owner, SegmentationError], None]
+Wanted = Mapping[int, Sequence[ProfileKey]]
+Loaded = dict[ProfileKey, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Batch:
     work: Work
     clock_ms: int
     outcome: Outcome | None = None
+    is_failed: bool = False
 
 
 class Stream:
@@ -89,7 +90,8 @@ class Stream:
         self._pace = Pace(limits.linger_ms / 1000, limits.full_poll)
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
-        self._lose: Lose = _no_loss
+        self._lose: Lose = no_loss
+        self._publishing = Publishing(metrics, lambda owner, error: self._lose(owner, error))
         self._busy = asyncio.Lock()
         self._is_stopping = False
         self.owners: dict[int, Owner] = {}
@@ -178,11 +180,11 @@ class Stream:
 
     async def drain(self, owners: Sequence[Owner]) -> None:
         """Await what is being published, then tell the group the last offsets."""
-        await _all_published(owners)
+        await all_published(owners)
         for owner in owners:
             if self._is_owned(owner):
-                self._flush(owner, at_once=True)
-        await _all_published(owners)
+                self._publishing.flush(owner, at_once=True)
+        await all_published(owners)
 
     async def _wait_for_records(self) -> None:
         if not self._arrived.is_set():
@@ -207,7 +209,7 @@ class Stream:
         ]
         self._taken.set()
         for owner in list(self.owners.values()):
-            self._flush(owner)
+            self._publishing.flush(owner)
         if not batches:
             return
         try:
@@ -223,10 +225,10 @@ class Stream:
         processor = time.process_time()
         await self._load(batches, now_ms)
         for batch in batches:
-            self._evaluate(batch, now_ms)
+            self._guarded(batch, partial(self._evaluate, batch, now_ms))
             # Evaluating is the bulk of the work: let acknowledgements in between.
             await asyncio.sleep(0)
-        batches = [batch for batch in batches if batch.outcome is not None]
+        batches = [batch for batch in batches if not batch.is_failed]
         transactions = await self._commit(batches)
         records = sum(batch.work.records for batch in batches)
         self._pace.cycle_ended(transactions, time.process_time() - processor, records)
@@ -259,27 +261,38 @@ class Stream:
     async def _load(self, batches: list[Batch], now_ms: int) -> None:
         """Hand every engine what it lacks: three round trips at most, most often one."""
         await self._load_due(batches, now_ms)
-        keys = {batch.owner.partition: _keys(batch) for batch in batches}
-        missing = {
-            batch.owner.partition: found
-            for batch in batches
-            if (found := batch.owner.engine.missing_states(keys[batch.owner.partition]))
-        }
-        if missing:
-            states = await self._redis(lambda: self._store.states(missing), batches)
-            for batch in batches:
-                if batch.owner.partition in states:
-                    batch.owner.engine.provide_states(states[batch.owner.partition])
+        await self._provide(
+            batches,
+            self._store.states,
+            lambda batch: batch.owner.engine.missing_states(_keys(batch)),
+            lambda batch, found: batch.owner.engine.provide_states(found),
+        )
+        await self._provide(
+            batches,
+            self._store.events,
+            lambda batch: batch.owner.engine.missing_events(_keys(batch)),
+            lambda batch, found: batch.owner.engine.provide_events(found),
+        )
+
+    async def _provide(
+        self,
+        batches: list[Batch],
+        load: Callable[[Wanted], Awaitable[dict[int, Loaded]]],
+        missing: Callable[[Batch], list[ProfileKey]],
+        provide: Callable[[Batch, Loaded], None],
+    ) -> None:
         wanted = {
-            batch.owner.partition: found
+            batch.owner.partition: keys
             for batch in batches
-            if (found := batch.owner.engine.missing_events(keys[batch.owner.partition]))
+            if (keys := self._guarded(batch, partial(missing, batch)))
         }
-        if wanted:
-            events = await self._redis(lambda: self._store.events(wanted), batches)
-            for batch in batches:
-                if batch.owner.partition in events:
-                    batch.owner.engine.provide_events(events[batch.owner.partition])
+        if not wanted:
+            return
+        found = await self._redis(lambda: load(wanted), batches)
+        for batch in batches:
+            if batch.owner.partition in found:
+                values = found[batch.owner.partition]
+                self._guarded(batch, partial(provide, batch, values))
 
     async def _load_due(self, batches: list[Batch], now_ms: int) -> None:
         until: dict[int, int] = {}
@@ -298,23 +311,33 @@ class Stream:
 
     def _evaluate(self, batch: Batch, now_ms: int) -> None:
         owner, work = batch.owner, batch.work
-        try:
-            if work.settles and owner.recovery is not None:
-                published = owner.recovery.memberships()
-                batch.outcome = owner.engine.settle(published, batch.clock_ms)
-                return
+        if work.settles and owner.recovery is not None:
+            published = owner.recovery.memberships()
+            batch.outcome = owner.engine.settle(published, batch.clock_ms)
+        else:
             due = list(work.due)
             batch.outcome = owner.engine.apply(work.updates, due, batch.clock_ms, now_ms)
+
+    def _guarded(self, batch: Batch, call: Callable[[], T]) -> T | None:
+        """Call the engine; what it fails on is set aside, and the partition goes on.
+
+        A failure is a defect, or stored state that cannot be read. The engine is then worth
+        nothing: the assignment runs again, with smaller batches until one record is left.
+        """
+        if batch.is_failed:
+            return None
+        try:
+            return call()
         except Exception:
-            # A defect, or state that cannot be read: the partition must go on (design: a poison
-            # record never stops a partition). Start over, one record at a time, and set it aside.
-            logger.exception("partition %d: evaluating failed", owner.partition)
-            owner.isolate(work)
-            self._lose(owner, Unavailable("evaluating a batch failed"))
+            logger.exception("partition %d: evaluating failed", batch.owner.partition)
+            batch.is_failed = True
+            batch.owner.isolate(batch.work)
+            self._lose(batch.owner, Unavailable("evaluating a batch failed"))
+            return None
 
     async def _commit(self, batches: list[Batch]) -> int:
         """Write all batches in one round trip, once those before are published."""
-        await _all_published([batch.owner for batch in batches])
+        await all_published([batch.owner for batch in batches])
         batches = [batch for batch in batches if self._is_owned(batch.owner)]
         if not batches:
             return 0
@@ -336,56 +359,11 @@ class Stream:
             self._count(batch)
             if outbox is not None and self._is_owned(batch.owner):
                 transactions += 1
-                self._publish(batch.owner, outbox)
+                self._publishing.publish(batch.owner, outbox)
         return transactions
 
     def _is_owned(self, owner: Owner) -> bool:
         return self.owners.get(owner.partition) is owner
-
-    # --- publishing ---
-
-    def _flush(self, owner: Owner, *, at_once: bool = False) -> None:
-        """Tell the group the offset of batches without output, a second later at the latest."""
-        if not owner.has_started or owner.recovery is not None:
-            return
-        if owner.sequence == owner.published_sequence:
-            owner.unflushed_since = None
-            return
-        if owner.publishing is not None and not owner.publishing.done():
-            return
-        now = time.monotonic()
-        if owner.unflushed_since is None:
-            owner.unflushed_since = now
-        if at_once or now - owner.unflushed_since >= FLUSH_AFTER_S:
-            self._publish(owner, Outbox(owner.epoch, owner.sequence, []))
-
-    def _publish(self, owner: Owner, outbox: Outbox) -> None:
-        if owner.publisher is None:
-            return
-        owner.unflushed_since = None
-        publishing = self._publish_outbox(owner, owner.publisher, outbox, owner.group_offsets())
-        owner.publishing = asyncio.create_task(publishing, name=f"publish-{owner.partition}")
-
-    async def _publish_outbox(
-        self, owner: Owner, publisher: Publisher, outbox: Outbox, offsets: Offsets
-    ) -> None:
-        started = time.monotonic()
-        try:
-            ends = await publisher.publish(outbox.records, offsets)
-        except Fenced as error:
-            self._metrics.fenced.labels("kafka").inc()
-            self._lose(owner, error)
-        except Unavailable as error:
-            self._lose(owner, error)
-        except Exception:
-            logger.exception("partition %d: publishing failed", owner.partition)
-            self._lose(owner, Unavailable("publishing failed"))
-        else:
-            owner.ends.update(ends)
-            owner.published_sequence = outbox.sequence
-            owner.progress_at = time.monotonic()
-            self._metrics.transactions.inc()
-            self._metrics.publish_seconds.observe(time.monotonic() - started)
 
     # --- Redis away ---
 
@@ -430,16 +408,6 @@ class Stream:
         for change in outcome.changes:
             metrics.changes.labels(change.status).inc()
         metrics.lag.labels(str(batch.owner.partition)).set(batch.owner.lag)
-
-
-async def _all_published(owners: Sequence[Owner]) -> None:
-    tasks = [owner.publishing for owner in owners if owner.publishing is not None]
-    if tasks:
-        await asyncio.wait(tasks)
-
-
-def _no_loss(owner: Owner, error: SegmentationError) -> None:
-    raise error
 
 
 def _keys(batch: Batch) -> list[ProfileKey]:

@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 _START_DEADLINE_S = 60.0
 _WATCH_S = 1.0
 _STUCK_S = 60.0
+_ASTRAY_S = 10.0
 _SLOW_PUBLISH_S = 5.0
 _SILENT_BROKER_MS = 10_000
 _GC_THRESHOLD = 50_000
@@ -226,7 +227,7 @@ class Worker:
         options = self._options
         settings: dict[str, Any] = {
             **options.client,
-            "max_batch_size": 524_288,
+            "max_batch_size": 131_072,
             "max_request_size": _LARGEST_REQUEST,
         }
         if options.is_exactly_once:
@@ -360,6 +361,8 @@ class Worker:
                 self.metrics.lag.labels(str(owner.partition)).set(owner.lag)
                 if owner.lag == 0 or not owner.is_ready or self.stream.unavailable:
                     owner.progress_at = now
+                elif owner.in_flight > 0 and now - owner.progress_at > _ASTRAY_S:
+                    self.assignment.lose(owner, Unavailable("a batch was lost on the way"))
                 elif now - owner.progress_at > self._options.stuck_s:
                     raise SegmentationError(
                         f"partition {owner.partition} has {owner.lag} records waiting and made no"

@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Producer
 
 from app.adapters.redis.keys import sample_hash
@@ -48,6 +49,11 @@ async def test_state_survives_a_stop(bus):
     async with bus.running():
         await bus.send(*some(10))
         await bus.changes(10)
+    admin = AIOKafkaAdminClient(**bus.client)
+    await admin.start()
+    (answer,) = await admin.describe_consumer_groups([bus.names.application_id])
+    await admin.close()
+    assert "Empty" in str(answer), "the worker did not leave the group"
     async with bus.running():
         await bus.send(*some(10, start=10))
         assert history(await bus.changes(20)) == {f"p-{n}": flips(4) for n in range(5)}
@@ -153,10 +159,10 @@ async def test_poison_becomes_dead_letters_and_stops_nothing(bus):
 
 
 async def test_an_update_that_breaks_the_engine_is_set_aside_alone(bus):
-    before = [("p-1", {"attributes": {"n": n}}) for n in range(3)]
-    await bus.send(*before, ("p-1", {"attributes": {"crash": True}}), *before)
+    around = [("p-1", {"attributes": {"n": n}}) for n in range(30)]
+    await bus.send(*around, ("p-1", {"attributes": {"crash": True}}), *around)
     async with bus.running():
-        assert history(await bus.changes(6)) == {"p-1": flips(6)}
+        assert history(await bus.changes(60)) == {"p-1": flips(60)}
         (letter,) = await bus.read(bus.topics.dead_letters, 1)
     assert dict(letter.headers)["error-code"] == b"evaluation-failed"
 
