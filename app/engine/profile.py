@@ -1,11 +1,15 @@
-"""The packed state of one profile and its codec.
+"""The state of one profile and its codec.
 
-A state is one version byte and a MessagePack array (shape: the fields of `ProfileState` in order).
-Everything a rule needs is in it but the bodies of past events, which `app.engine.history` keeps.
+Stored, a state is one version byte and a MessagePack array (shape: `_Packed`). Everything a rule
+needs is in it but the bodies of past events, which `app.engine.history` keeps. Long columns of
+integers are stored as machine words, so that the state of a busy profile is copied rather than
+encoded number by number.
 """
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -13,6 +17,7 @@ import orjson
 
 from app.domain.errors import ConfigurationError
 from app.domain.model import JsonObject
+from app.engine.recent_ids import RecentIds
 
 STATE_VERSION = 1
 _VERSION_BYTE = bytes([STATE_VERSION])
@@ -40,7 +45,8 @@ def first_order(at_ms: int) -> int:
     return at_ms << ORDER_BITS
 
 
-class Matches(msgspec.Struct, array_like=True, gc=False):
+@dataclass(slots=True)
+class Matches:
     """The kept events that match one filter.
 
     Attributes:
@@ -48,8 +54,8 @@ class Matches(msgspec.Struct, array_like=True, gc=False):
         values: The extracted number of each, parallel to `orders`; empty for plain counting.
     """
 
-    orders: list[int]
-    values: list[int | float]
+    orders: array[int] = field(default_factory=lambda: array("q"))
+    values: list[int | float] = field(default_factory=list)
 
 
 class Detail(msgspec.Struct, array_like=True, gc=False):
@@ -59,16 +65,17 @@ class Detail(msgspec.Struct, array_like=True, gc=False):
     sequence: int
 
 
-class ProfileState(msgspec.Struct, array_like=True):
+@dataclass(slots=True)
+class ProfileState:
     """One profile.
 
     Attributes:
         tag: Tag of the catalogue the state was migrated to.
-        attributes_json: The profile record as JSON; stale while `attributes` is set.
+        attributes_json: The profile record as JSON.
         arrivals: Events ever applied.
         orders: Orders of all kept events, ascending.
         frames: Event frames stored, kept or not.
-        recent_ids: Hash of an applied event id → partition clock at that time; oldest first.
+        recent_ids: Ids of events applied lately.
         matches: Timeline key → matching events; absent while there are none.
         dues: Key of a timeline or leaf → next instant at which its answer can change by itself.
         members: Bit set over segment ordinals, little endian: the profile is in these segments.
@@ -81,24 +88,59 @@ class ProfileState(msgspec.Struct, array_like=True):
     tag: str = ""
     attributes_json: bytes = b"{}"
     arrivals: int = 0
-    orders: list[int] = []
+    orders: array[int] = field(default_factory=lambda: array("q"))
     frames: int = 0
-    recent_ids: dict[int, int] = {}
-    matches: dict[int, Matches] = {}
-    dues: dict[int, int] = {}
+    recent_ids: RecentIds = field(default_factory=RecentIds)
+    matches: dict[int, Matches] = field(default_factory=dict)
+    dues: dict[int, int] = field(default_factory=dict)
     members: bytes = b""
-    details: dict[int, Detail] = {}
+    details: dict[int, Detail] = field(default_factory=dict)
     deleted_ms: int = 0
     created: bool = False
 
 
+class _Packed(msgspec.Struct, array_like=True, gc=False):
+    """The stored shape; words are little endian."""
+
+    tag: str
+    attributes_json: bytes
+    arrivals: int
+    orders: bytes
+    frames: int
+    id_hashes: bytes
+    id_times: bytes
+    matches: dict[int, tuple[bytes, list[int | float]]]
+    dues: dict[int, int]
+    members: bytes
+    details: dict[int, Detail]
+    deleted_ms: int
+    created: bool
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ProfileState)
+_decoder = msgspec.msgpack.Decoder(_Packed)
 
 
 def encode(state: ProfileState) -> bytes:
     """Pack a state."""
-    return _VERSION_BYTE + _encoder.encode(state)
+    ids = state.recent_ids
+    return _VERSION_BYTE + _encoder.encode(
+        (
+            state.tag,
+            state.attributes_json,
+            state.arrivals,
+            state.orders.tobytes(),
+            state.frames,
+            ids.hashes.tobytes(),
+            ids.times.tobytes(),
+            {key: (one.orders.tobytes(), one.values) for key, one in state.matches.items()},
+            state.dues,
+            state.members,
+            state.details,
+            state.deleted_ms,
+            state.created,
+        )
+    )
 
 
 def decode(packed: bytes) -> ProfileState:
@@ -113,8 +155,25 @@ def decode(packed: bytes) -> ProfileState:
             f"{STATE_VERSION}; run the version of the program that wrote it"
         )
     try:
-        return _decoder.decode(memoryview(packed)[1:])
-    except msgspec.DecodeError as error:
+        found = _decoder.decode(memoryview(packed)[1:])
+        return ProfileState(
+            found.tag,
+            found.attributes_json,
+            found.arrivals,
+            array("q", found.orders),
+            found.frames,
+            RecentIds(array("Q", found.id_hashes), array("q", found.id_times)),
+            {
+                key: Matches(array("q", orders), values)
+                for key, (orders, values) in found.matches.items()
+            },
+            found.dues,
+            found.members,
+            found.details,
+            found.deleted_ms,
+            found.created,
+        )
+    except (msgspec.DecodeError, ValueError) as error:
         raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
 
 

@@ -125,21 +125,14 @@ class Stepper:
         return "applied"
 
     def _is_duplicate(self, state: ProfileState, event_id: str, now_ms: int) -> bool:
-        seen_ms = state.recent_ids.get(_id_hash(event_id))
+        seen_ms = state.recent_ids.seen_ms(_id_hash(event_id))
         return seen_ms is not None and seen_ms > now_ms - self._limits.dedup_ms
 
     def _remember_id(self, profile: Profile, update: ProfileUpdate, now_ms: int) -> None:
         recent = profile.state.recent_ids
         if update.event_id is not None:
-            key = _id_hash(update.event_id)
-            recent.pop(key, None)
-            recent[key] = now_ms
-        oldest_ms = now_ms - self._limits.dedup_ms
-        while recent:
-            key = next(iter(recent))
-            if len(recent) <= self._limits.dedup_ids and recent[key] > oldest_ms:
-                break
-            del recent[key]
+            recent.trim(self._limits.dedup_ids - 1, now_ms - self._limits.dedup_ms)
+            recent.add(_id_hash(update.event_id), now_ms)
 
     def _admit(self, state: ProfileState, event_ms: int, now_ms: int) -> int:
         """Return the order for an event, or 0 if it is too old to be kept."""
@@ -231,7 +224,7 @@ class Stepper:
         key, now_ms = timeline.key, work.now_ms
         matches = state.matches.get(key)
         if matches is None:
-            matches = Matches([], [])
+            matches = Matches()
         found: set[int] = set()
         due_ms = timeline.enter(matches, order, number, now_ms, found)
         timeline.trim(matches, state.orders[0] if state.orders else order, now_ms)
@@ -475,7 +468,7 @@ class Stepper:
                 number = None if timeline.number is None else timeline.number(self._frame)
                 if timeline.number is not None and number is None:
                     continue
-                matches = state.matches.setdefault(timeline.key, Matches([], []))
+                matches = state.matches.setdefault(timeline.key, Matches())
                 timeline.add(matches, event.order, number)
         oldest = kept[0].order if kept else 0
         for key, matches in state.matches.items():

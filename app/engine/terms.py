@@ -13,7 +13,7 @@ over several timelines. Both say when their answer can next change without an ev
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ TermKind = Literal["count", "sum", "average", "min", "max"]
 Number = int | float
 
 
-def visible(orders: list[int], interval: Interval, now_ms: int) -> tuple[int, int]:
+def visible(orders: Sequence[int], interval: Interval, now_ms: int) -> tuple[int, int]:
     """Return the slice of `orders` that lies in the interval at `now_ms`."""
     start = bisect_left(orders, interval.low.at(now_ms) << ORDER_BITS)
     edge = interval.high.at(now_ms) << ORDER_BITS
@@ -136,7 +136,7 @@ class Term:
         start, end = visible(matches.orders, self.interval, now_ms)
         return self._due(matches.orders, start, end, now_ms)
 
-    def _due(self, orders: list[int], start: int, end: int, now_ms: int) -> int:
+    def _due(self, orders: Sequence[int], start: int, end: int, now_ms: int) -> int:
         interval = self.interval
         first_to_leave = start
         if self.kind == "count" and not self.watchers:
@@ -158,7 +158,7 @@ class Term:
         return end - int(thresholds[passed - 1])
 
 
-def entering(orders: list[int], interval: Interval, start: int, end: int, now_ms: int) -> int:
+def entering(orders: Sequence[int], interval: Interval, start: int, end: int, now_ms: int) -> int:
     """Return the first instant at which an event outside the slice can come in, or NEVER."""
     due_ms = NEVER
     if end < len(orders):

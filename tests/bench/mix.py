@@ -34,6 +34,7 @@ class Vocabulary:
         self.cities = [f"City {number}" for number in range(cities)]
         self.hosts = max(5, definitions // 20)
         self.most_points = 1_000 * definitions
+        self.points_band = 20_000
 
 
 def definition_texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
@@ -66,7 +67,7 @@ def _attribute(rng: random.Random, words: Vocabulary, number: int) -> str:
         other = rng.choice(words.cities)
         return f'homeAddress.city in ["{city}", "{other}"] and plan = "premium"'
     if shape == 8:
-        return f"loyalty.points >= {points}"
+        return f"loyalty.points >= {points} and loyalty.points < {points + words.points_band}"
     host = rng.randrange(words.hosts)
     return f'person.email.equals("someone{number}@mail{host}.example") and plan != "trial"'
 
@@ -130,7 +131,7 @@ class Updates:
     def _attributes(self, rng: random.Random, rank: int) -> dict[str, Any]:
         """People seldom move; their points grow."""
         cities = self._words.cities
-        moved = rng.random() < 0.05
+        moved = rng.random() < 0.02
         city = rng.choice(cities) if moved else cities[rank * 7_919 % len(cities)]
         points = rank * 104_729 % self._words.most_points + self._number // 1_000
         return {
