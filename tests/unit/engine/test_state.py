@@ -1,0 +1,143 @@
+"""What is stored of a profile: the packed state and the frames of its events."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import ConfigurationError
+from app.engine.history import frame, read_frames, rewrite_frames
+from app.engine.profile import Detail, Matches, ProfileState, decode, encode, next_due, order_of
+from app.engine.recent_ids import RecentIds
+
+GOLDEN = Path(__file__).with_name("state-v1.hex")
+EXAMPLE = ProfileState(
+    tag="12-9f3a",
+    attributes_json=b'{"city":"Oslo"}',
+    arrivals=3,
+    orders=array("q", [1_767_607_200_000 << 20, 1_767_607_200_001 << 20 | 2]),
+    frames=3,
+    recent_ids=RecentIds(array("Q", [(1 << 64) - 1]), array("q", [1_767_607_200_000])),
+    matches={(1 << 63) - 1: Matches(array("q", [5, 6])), 7: Matches(array("q", [5]), [2.5])},
+    dues={7: 1_767_607_200_500},
+    members=b"\x05",
+    details={0: Detail(1_767_607_200_000, 3), 2: Detail(1_767_607_200_000, 1)},
+    deleted_ms=0,
+    created=True,
+)
+integers = st.integers(0, (1 << 63) - 1)
+numbers = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False))
+words = st.lists(integers, max_size=3).map(lambda found: array("q", found))
+hashes = st.lists(st.integers(0, (1 << 64) - 1), max_size=3).map(lambda found: array("Q", found))
+states = st.builds(
+    ProfileState,
+    tag=st.text(max_size=5),
+    attributes_json=st.binary(max_size=8),
+    arrivals=integers,
+    orders=words,
+    frames=integers,
+    recent_ids=st.builds(RecentIds, hashes, words),
+    matches=st.dictionaries(
+        integers,
+        st.builds(Matches, words, st.lists(numbers, max_size=3)),
+        max_size=3,
+    ),
+    dues=st.dictionaries(integers, integers, max_size=3),
+    members=st.binary(max_size=4),
+    details=st.dictionaries(integers, st.builds(Detail, integers, integers), max_size=3),
+    deleted_ms=integers,
+    created=st.booleans(),
+)
+
+
+def plain(state: ProfileState) -> dict[str, Any]:
+    """Return all fields, those of the ids apart: they compare by identity."""
+    found = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    ids = found.pop("recent_ids")
+    return found | {"hashes": ids.hashes, "times": ids.times}
+
+
+@given(state=states)
+def test_a_state_survives_its_packing(state: ProfileState) -> None:
+    assert plain(decode(encode(state))) == plain(state)
+
+
+def test_a_stored_state_of_version_1_is_read_for_ever() -> None:
+    """A failure here means: stored profiles of users can no longer be read.
+
+    Give the new format a new version, and this one a way to be read.
+    """
+    golden = bytes.fromhex(GOLDEN.read_text())
+
+    assert encode(EXAMPLE) == golden
+    assert plain(decode(golden)) == plain(EXAMPLE)
+
+
+@pytest.mark.parametrize("packed", [b"", b"\x00\x90", b"\x02\x90", b"{}"])
+def test_another_version_is_refused_with_what_to_do(packed: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"state version .*run the version"):
+        decode(packed)
+
+
+@pytest.mark.parametrize("packed", [b"\x01", b"\x01\xc1", b"\x01\x91\x05", b"\x01\x05"])
+def test_a_broken_state_is_refused(packed: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        decode(packed)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 40])
+def test_a_state_that_was_cut_off_is_refused(cut: int) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        decode(encode(EXAMPLE)[:-cut])
+
+
+def test_the_next_due_is_the_earliest() -> None:
+    assert next_due(ProfileState()) is None
+    assert next_due(ProfileState(dues={1: 30, 2: 10, 3: 20})) == 10
+
+
+def test_events_are_ordered_by_time_then_by_arrival() -> None:
+    assert order_of(5, 9) < order_of(6, 0)
+    assert order_of(5, 1) < order_of(5, 2)
+    assert order_of(5, (1 << 20) - 1) < order_of(6, 0)
+
+
+A, B, C = order_of(3, 0), order_of(1, 1), order_of(2, 2)
+FRAMES = frame(A, b'{"n":1}') + frame(B, b'{"n":2,"timestamp":"x"}') + frame(C, b'{"n":3}')
+
+
+def test_kept_frames_are_read_oldest_first_with_their_time() -> None:
+    found = read_frames(FRAMES, [C, A])
+
+    assert [(one.order, one.at_ms) for one in found] == [(C, 2), (A, 3)]
+    assert [dict(one.body) for one in found] == [
+        {"n": 3, "timestamp": 2},
+        {"n": 1, "timestamp": 3},
+    ]
+
+
+def test_the_time_of_an_event_is_ours() -> None:
+    (only,) = read_frames(FRAMES, [B])
+
+    assert only.body["timestamp"] == 1
+
+
+def test_a_frame_that_was_appended_twice_is_one_event() -> None:
+    twice = FRAMES + frame(A, b'{"n":1}')
+
+    assert [one.order for one in read_frames(twice, [A, B])] == [B, A]
+    assert rewrite_frames(twice, [A, B]) == (FRAMES[: -len(frame(C, b'{"n":3}'))], 2)
+
+
+def test_rewriting_keeps_what_is_kept() -> None:
+    frames, count = rewrite_frames(FRAMES, [B])
+
+    assert count == 1
+    assert frames == frame(B, b'{"n":2,"timestamp":"x"}')
+    assert rewrite_frames(FRAMES, []) == (b"", 0)
+    assert rewrite_frames(b"", [A]) == (b"", 0)
