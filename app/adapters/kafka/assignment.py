@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
@@ -161,6 +162,8 @@ class Assignment:
         owner.received = owner.offset
         await self._seek(owner.offset, owner.partition, owner.lease)
         self.refused.pop(owner.partition, None)
+        # The watchdog measures from here: what waited before is not the new owner's delay.
+        owner.progress_at = time.monotonic()
         owner.is_ready = owner.has_started = True
         logger.info(
             "partition %d: owned from input offset %d, epoch %d, sequence %d",

@@ -89,7 +89,7 @@ class Owner:
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
         in_flight: Batches read that did not arrive yet.
-        progress_at: Monotonic clock of the last commit.
+        progress_at: Monotonic clock of the last commit, or of becoming ready.
     """
 
     partition: int
