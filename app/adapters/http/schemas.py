@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic.alias_generators import to_camel
 
 from app.domain.definitions import EvaluationMethods
+from app.pql.limits import MAX_CHARACTERS
 from app.service.definitions import DefinitionInput
 
 PROFILE_SCHEMA = "_xdm.context.profile"
@@ -76,7 +77,7 @@ class Expression(_Body):
 
     type: str = Field(description="`PQL`.")
     format: str = Field(description="`pql/text`.")
-    value: str = Field(max_length=100_000, description="The expression.")
+    value: str = Field(max_length=MAX_CHARACTERS, description="The expression.")
 
     @field_validator("type")
     @classmethod

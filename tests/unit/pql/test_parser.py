@@ -196,7 +196,8 @@ def test_sixty_parentheses_are_fine() -> None:
 
 def test_a_text_that_is_too_long_is_refused() -> None:
     with pytest.raises(PqlError, match="characters"):
-        parse(" " * (MAX_CHARACTERS + 1))
+        parse("a" + " " * MAX_CHARACTERS)
+    assert parse("a" + " " * (MAX_CHARACTERS - 1)) == A
 
 
 def test_rendering_underlines_the_place() -> None:
