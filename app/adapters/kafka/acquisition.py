@@ -82,7 +82,7 @@ class Acquisition:
             text = ", ".join(f"{name} has {count}" for name, count in wrong.items())
             raise ConfigurationError(
                 f"SEG_PARTITIONS is {self._partitions}, but {text}: set SEG_PARTITIONS to the"
-                " topics' number, or run `segmentation reshard`"
+                " topics' number, or make the topics anew with that of SEG_PARTITIONS"
             )
 
     async def run(self, owner: Owner) -> None:

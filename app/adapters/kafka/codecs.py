@@ -205,8 +205,8 @@ class UpdateDecoder:
                 if partition != record.partition:
                     raise InvalidUpdate(
                         f"the record was forwarded to partition {record.partition}, its profile"
-                        f" lives in {partition}: the number of partitions changed, see"
-                        " `segmentation reshard`",
+                        f" lives in {partition}: the number of partitions changed after"
+                        " it was sent; send it again",
                         code="wrong-partition",
                     )
         if partition != record.partition:

@@ -115,8 +115,9 @@ class RedisPartitionStore:
         if status == "partitions":
             raise ConfigurationError(
                 f"the state in Redis was made with {detail} partitions, the topics have"
-                f" {partitions}: give the topics {detail} partitions again, or run"
-                " `segmentation reshard`"
+                f" {partitions}: give the topics {detail} partitions again, or begin anew with"
+                " another SEG_APPLICATION_ID and SEG_REDIS_KEY_PREFIX, which reads the updates"
+                " that are kept from the beginning"
             )
         return int(detail)
 

@@ -300,7 +300,7 @@ async def test_another_number_of_partitions_is_refused(bus):
     owner = await owner_of(bus)
     await owner.die()
     await bus.redis.hset(bus.store.keys(0).meta, "partitions", 7)
-    with pytest.raises(ConfigurationError, match=r"made with 7 partitions.*reshard"):
+    with pytest.raises(ConfigurationError, match=r"made with 7 partitions.*SEG_APPLICATION_ID"):
         await owner_of(bus)
 
 
