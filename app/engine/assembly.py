@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from app.engine.attribute_index import AttributeIndex
 from app.engine.bounds import Sliding
-from app.engine.compiler import compile_number, compile_test, compile_value
+from app.engine.compiler import compile_numbers, compile_test, compile_value
 from app.engine.conditions import (
     AllOf,
     AnyOf,
@@ -243,7 +243,7 @@ def _timeline(spec: FilterSpec, timelines: dict[int, Timeline]) -> Timeline:
             event_types=gate.event_types,
             folds_type=gate.folds,
             accepts=all_of(accepts) if accepts else None,
-            number=None if spec.value is None else compile_number(spec.value),
+            numbers=None if spec.value is None else compile_numbers(spec.value),
         )
     return timeline
 

@@ -8,7 +8,7 @@ lowest of those no other value in the expression can change either, so that is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.engine.clock_expressions import compile_clock_function, compile_occurs
@@ -27,6 +27,7 @@ from app.pql.values import (
     is_in,
     is_not_in,
     is_number,
+    leaves,
     negative,
     project,
     truth,
@@ -63,15 +64,20 @@ def compile_test(
     return Compiler(ordinals or {}, terms).test(expression, scope)
 
 
-def compile_number(expression: Any) -> Callable[[Frame], Number | None]:
-    """Compile an expression about the event in slot 0 to its number; None where it has none."""
+def compile_numbers(expression: Any) -> Callable[[Frame], Sequence[Number]]:
+    """Compile an expression about the event in slot 0 to its numbers.
+
+    None or one, as a rule; an aggregate takes a list apart, so a list has all it holds.
+    """
     value = Compiler({}, None).value(expression, Scope().with_item())
 
-    def number(frame: Frame) -> Number | None:
+    def numbers(frame: Frame) -> Sequence[Number]:
         found = value(frame)
-        return found if is_number(found) else None
+        if isinstance(found, list):
+            return [one for one in leaves(found) if is_number(one)]
+        return (found,) if is_number(found) else ()
 
-    return number
+    return numbers
 
 
 class Compiler:

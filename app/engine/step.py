@@ -174,12 +174,11 @@ class Stepper:
         for timeline in self.catalogue.timelines_for(body.get("eventType")):
             if timeline.accepts is not None and not timeline.accepts(self._frame):
                 continue
-            number = None
-            if timeline.number is not None:
-                number = timeline.number(self._frame)
-                if number is None:
-                    continue
-            self._enter(state, timeline, order, number, work)
+            if timeline.numbers is not None:
+                for number in timeline.numbers(self._frame):
+                    self._enter(state, timeline, order, number, work)
+                continue
+            self._enter(state, timeline, order, None, work)
             for chain, is_last in timeline.chains:
                 # The newest event of all completes a sequence only as its last step.
                 if is_last or not is_newest:
@@ -465,11 +464,10 @@ class Stepper:
             for timeline in self.catalogue.timelines_for(event.body.get("eventType")):
                 if timeline.accepts is not None and not timeline.accepts(self._frame):
                     continue
-                number = None if timeline.number is None else timeline.number(self._frame)
-                if timeline.number is not None and number is None:
-                    continue
-                matches = state.matches.setdefault(timeline.key, Matches())
-                timeline.add(matches, event.order, number)
+                numbers = _COUNTED if timeline.numbers is None else timeline.numbers(self._frame)
+                for number in numbers:
+                    matches = state.matches.setdefault(timeline.key, Matches())
+                    timeline.add(matches, event.order, number)
         oldest = kept[0].order if kept else 0
         for key, matches in state.matches.items():
             self.catalogue.timelines[key].trim(matches, oldest, now_ms)
@@ -493,6 +491,10 @@ class Stepper:
         profile.replaces_events = True
         profile.forget_attributes()
         profile.is_dirty = True
+
+
+# What an event enters a timeline with that only counts.
+_COUNTED = (None,)
 
 
 def _order(event: KeptEvent) -> int:

@@ -187,7 +187,7 @@ class Timeline:
         event_types: The filter accepts only these; None when it does not say.
         folds_type: `event_types` are case-folded.
         accepts: The rest of the filter, on the event in slot 0; None accepts all.
-        number: Extracts the number of the event in slot 0, None to leave the event out; None to
+        numbers: Extracts the numbers of the event in slot 0, each of which is entered; None to
             only count.
         chains: The chains with a step on this timeline, and whether it is their last.
         keep_newest: Only so many newest events that are not in the future are ever needed.
@@ -198,7 +198,7 @@ class Timeline:
     event_types: tuple[str, ...] | None
     folds_type: bool
     accepts: Callable[[Frame], bool] | None
-    number: Callable[[Frame], Number | None] | None
+    numbers: Callable[[Frame], Sequence[Number]] | None
     terms: tuple[Term, ...] = ()
     chains: tuple[tuple[Chain, bool], ...] = ()
     keep_newest: int | None = None
