@@ -73,8 +73,7 @@ class ProfileUpdate:
     deletes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Why a membership changed."""
 
     kind: CauseKind
@@ -82,8 +81,7 @@ class Cause:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipChange:
+class MembershipChange(NamedTuple):
     """One transition of one profile in one segment.
 
     Attributes:

@@ -34,7 +34,8 @@ from app.engine.event_gate import event_gate
 from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
-from app.engine.terms import Breakpoints, Chain, ChainStep, Number, Term, Timeline
+from app.engine.tables import Number
+from app.engine.terms import Breakpoints, Chain, ChainStep, Term, Timeline
 from app.engine.tests_of import all_of, any_of, compare_term, negation, truth_of
 from app.engine.windows import ALWAYS
 

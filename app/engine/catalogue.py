@@ -67,6 +67,7 @@ class Catalogue:
         dependents: Ranks of the definitions that name the segment of a rank in `inSegment`.
         history_ranks: Definitions that have to look at the kept events themselves.
         analysed: What the next compilation takes over.
+        by_any_type: Answers of `timelines_for` so far, a cache.
     """
 
     tag: str = ""
@@ -85,15 +86,22 @@ class Catalogue:
     dependents: tuple[tuple[int, ...], ...] = ()
     history_ranks: tuple[int, ...] = ()
     analysed: dict[str, Analysed] = field(default_factory=dict)
+    by_any_type: dict[str, tuple[Timeline, ...]] = field(default_factory=dict)
 
-    def timelines_for(self, event_type: object) -> list[Timeline]:
+    def timelines_for(self, event_type: object) -> tuple[Timeline, ...]:
         """Return the timelines whose filter may accept an event of this type."""
         if not isinstance(event_type, str):
-            return list(self.ungated)
-        found = [*self.by_type.get(event_type, ()), *self.ungated]
-        if self.by_folded_type:
-            found += self.by_folded_type.get(fold(event_type), ())
+            return self.ungated
+        found = self.by_any_type.get(event_type)
+        if found is None:
+            folded = self.by_folded_type.get(fold(event_type), ())
+            found = (*self.by_type.get(event_type, ()), *self.ungated, *folded)
+            if len(self.by_any_type) < _REMEMBERED_TYPES:
+                self.by_any_type[event_type] = found
         return found
+
+
+_REMEMBERED_TYPES = 10_000
 
 
 def compile_catalogue(

@@ -17,7 +17,7 @@ from app.engine.frame import Evaluator, Frame, Test
 from app.engine.loops import compile_aggregate, compile_chain, compile_comprehension
 from app.engine.methods import compile_call, compile_method
 from app.engine.scope import Scope
-from app.engine.terms import Number
+from app.engine.tables import Number
 from app.engine.tests_of import all_of, any_of
 from app.pql import ast
 from app.pql.values import (

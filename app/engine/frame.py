@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from app.domain.model import JsonObject
 from app.engine.bounds import NEVER
-from app.engine.profile import Matches
+from app.engine.tables import MatchTable
 
 MAX_SLOTS = 256
 """Nested items and variables; the parser's depth limit lies below."""
@@ -41,7 +41,7 @@ class Frame:
 
     def __init__(self) -> None:
         self.attributes: JsonObject = {}
-        self.matches: dict[int, Matches] = {}
+        self.matches = MatchTable()
         self.members = 0
         self.events: Sequence[JsonObject] = ()
         self.now_ms = 0

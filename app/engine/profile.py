@@ -18,6 +18,7 @@ import orjson
 from app.domain.errors import ConfigurationError
 from app.domain.model import JsonObject
 from app.engine.recent_ids import RecentIds
+from app.engine.tables import DetailTable, MatchTable
 
 STATE_VERSION = 1
 _VERSION_BYTE = bytes([STATE_VERSION])
@@ -46,26 +47,6 @@ def first_order(at_ms: int) -> int:
 
 
 @dataclass(slots=True)
-class Matches:
-    """The kept events that match one filter.
-
-    Attributes:
-        orders: Ascending.
-        values: The extracted number of each, parallel to `orders`; empty for plain counting.
-    """
-
-    orders: array[int] = field(default_factory=lambda: array("q"))
-    values: list[int | float] = field(default_factory=list)
-
-
-class Detail(msgspec.Struct, array_like=True, gc=False):
-    """What is remembered of one membership beside its bit."""
-
-    at_ms: int
-    sequence: int
-
-
-@dataclass(slots=True)
 class ProfileState:
     """One profile.
 
@@ -76,13 +57,14 @@ class ProfileState:
         orders: Orders of all kept events, ascending.
         frames: Event frames stored, kept or not.
         recent_ids: Ids of events applied lately.
-        matches: Timeline key → matching events; absent while there are none.
+        matches: Matching events by timeline key.
         dues: Key of a timeline or leaf → next instant at which its answer can change by itself.
         members: Bit set over segment ordinals, little endian: the profile is in these segments.
-        details: Segment ordinal → detail, for every segment the profile ever was in.
+        details: By segment ordinal, for every segment the profile ever was in.
         deleted_ms: Partition clock of the deletion; 0 while the profile exists. A deleted profile
             is a stub: only `details` and `recent_ids` are kept.
         created: False until the first update was applied.
+        due_floor_ms: No due is earlier; not stored.
     """
 
     tag: str = ""
@@ -91,12 +73,13 @@ class ProfileState:
     orders: array[int] = field(default_factory=lambda: array("q"))
     frames: int = 0
     recent_ids: RecentIds = field(default_factory=RecentIds)
-    matches: dict[int, Matches] = field(default_factory=dict)
+    matches: MatchTable = field(default_factory=MatchTable)
     dues: dict[int, int] = field(default_factory=dict)
     members: bytes = b""
-    details: dict[int, Detail] = field(default_factory=dict)
+    details: DetailTable = field(default_factory=DetailTable)
     deleted_ms: int = 0
     created: bool = False
+    due_floor_ms: int = 0
 
 
 class _Packed(msgspec.Struct, array_like=True, gc=False):
@@ -109,10 +92,10 @@ class _Packed(msgspec.Struct, array_like=True, gc=False):
     frames: int
     id_hashes: bytes
     id_times: bytes
-    matches: dict[int, tuple[bytes, list[int | float]]]
+    matches: dict[int, bytes]
     dues: dict[int, int]
     members: bytes
-    details: dict[int, Detail]
+    details: bytes
     deleted_ms: int
     created: bool
 
@@ -133,10 +116,10 @@ def encode(state: ProfileState) -> bytes:
             state.frames,
             ids.hashes.tobytes(),
             ids.times.tobytes(),
-            {key: (one.orders.tobytes(), one.values) for key, one in state.matches.items()},
+            state.matches.packed(),
             state.dues,
             state.members,
-            state.details,
+            state.details.packed(),
             state.deleted_ms,
             state.created,
         )
@@ -163,13 +146,10 @@ def decode(packed: bytes) -> ProfileState:
             array("q", found.orders),
             found.frames,
             RecentIds(array("Q", found.id_hashes), array("q", found.id_times)),
-            {
-                key: Matches(array("q", orders), values)
-                for key, (orders, values) in found.matches.items()
-            },
+            MatchTable(found.matches),
             found.dues,
             found.members,
-            found.details,
+            DetailTable(packed=found.details),
             found.deleted_ms,
             found.created,
         )

@@ -6,11 +6,11 @@ worker computes it and however the stream was cut into batches.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -24,21 +24,19 @@ from app.engine.history import KeptEvent, frame
 from app.engine.profile import (
     MAX_ORDER,
     ORDER_BITS,
-    Detail,
-    Matches,
     ProfileState,
     first_order,
     order_of,
 )
-from app.engine.terms import Chain, Number, Timeline
+from app.engine.tables import Detail, Matches, MatchTable, Number
+from app.engine.terms import Chain, Timeline
 from app.engine.working import Profile
 from app.pql.values import EventItem
 
 Result = Literal["applied", "duplicate", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """A membership that changed; the caller adds profile and origin."""
 
     segment_id: str
@@ -104,7 +102,8 @@ class Stepper:
             out: Transitions are appended here, in the order they happened.
         """
         state = profile.state
-        if update.event_id is not None and self._is_duplicate(state, update.event_id, now_ms):
+        id_hash = None if update.event_id is None else _id_hash(update.event_id)
+        if id_hash is not None and self._is_duplicate(state, id_hash, now_ms):
             return "duplicate"
         event = update.event
         order = 0 if event is None else self._admit(state, update.event_ms, now_ms)
@@ -120,19 +119,15 @@ class Stepper:
         if event is not None and order:
             self._add_event(profile, event, order, work)
         self._settle(profile, work, before, out)
-        self._remember_id(profile, update, now_ms)
+        if id_hash is not None:
+            state.recent_ids.trim(self._limits.dedup_ids - 1, now_ms - self._limits.dedup_ms)
+            state.recent_ids.add(id_hash, now_ms)
         profile.is_dirty = True
         return "applied"
 
-    def _is_duplicate(self, state: ProfileState, event_id: str, now_ms: int) -> bool:
-        seen_ms = state.recent_ids.seen_ms(_id_hash(event_id))
+    def _is_duplicate(self, state: ProfileState, id_hash: int, now_ms: int) -> bool:
+        seen_ms = state.recent_ids.seen_ms(id_hash)
         return seen_ms is not None and seen_ms > now_ms - self._limits.dedup_ms
-
-    def _remember_id(self, profile: Profile, update: ProfileUpdate, now_ms: int) -> None:
-        recent = profile.state.recent_ids
-        if update.event_id is not None:
-            recent.trim(self._limits.dedup_ids - 1, now_ms - self._limits.dedup_ms)
-            recent.add(_id_hash(update.event_id), now_ms)
 
     def _admit(self, state: ProfileState, event_ms: int, now_ms: int) -> int:
         """Return the order for an event, or 0 if it is too old to be kept."""
@@ -148,6 +143,7 @@ class Stepper:
         state.created = True
         state.tag = self.catalogue.tag
         state.dues = dict(empty.dues)
+        state.due_floor_ms = 0
         profile.members = empty.members
 
     def _patch(self, profile: Profile, patch: JsonObject, work: _Work) -> None:
@@ -165,11 +161,15 @@ class Stepper:
         state.arrivals += 1
         state.frames += 1
         is_newest = not orders or order > orders[-1]
-        insort(orders, order)
+        if is_newest:
+            orders.append(order)
+        else:
+            insort(orders, order)
         self._forget_old(profile, work)
         body = EventItem(event)
         body["timestamp"] = order >> ORDER_BITS
-        profile.remember(KeptEvent(order, body))
+        if profile.events is not None:
+            insort(profile.events, KeptEvent(order, body), key=_order)
         self._frame.slots[0] = body
         for timeline in self.catalogue.timelines_for(body.get("eventType")):
             if timeline.accepts is not None and not timeline.accepts(self._frame):
@@ -195,8 +195,10 @@ class Stepper:
             last = orders[excess - 1]
             del orders[:excess]
             self._evict(state, last, work)
-        expired = bisect_right(orders, first_order(work.now_ms - self._limits.retention_ms + 1) - 1)
-        if expired:
+        expired = 0
+        edge = first_order(work.now_ms - self._limits.retention_ms + 1)
+        if orders and orders[0] < edge:
+            expired = bisect_left(orders, edge)
             del orders[:expired]
         if profile.events and (excess > 0 or expired):
             oldest = orders[0] if orders else MAX_ORDER
@@ -204,9 +206,10 @@ class Stepper:
 
     def _evict(self, state: ProfileState, last: int, work: _Work) -> None:
         """Take events up to order `last` out of every timeline they are in."""
-        for key in [key for key, matches in state.matches.items() if matches.orders[0] <= last]:
-            timeline = self.catalogue.timelines[key]
-            matches = state.matches[key]
+        for key in state.matches:
+            timeline, matches = self.catalogue.timelines[key], state.matches.get(key)
+            if matches is None or matches.orders[0] > last:
+                continue
             timeline.trim(matches, last + 1, work.now_ms)
             self._store(state, timeline, matches, work.now_ms)
             work.add(timeline.definitions, "event")
@@ -225,15 +228,16 @@ class Stepper:
         if matches is None:
             matches = Matches()
         found: set[int] = set()
-        due_ms = timeline.enter(matches, order, number, now_ms, found)
+        due_ms = timeline.enter(matches, order, number, now_ms, found, key in state.dues)
         timeline.trim(matches, state.orders[0] if state.orders else order, now_ms)
-        for rank in found:
-            work.ranks.setdefault(rank, "event")
+        if found:
+            work.add(found, "event")
         if matches.orders:
             state.matches[key] = matches
-            _set_due(state, key, due_ms)
+            if due_ms is not None:
+                _set_due(state, key, due_ms)
         else:
-            state.matches.pop(key, None)
+            state.matches.drop(key)
             state.dues.pop(key, None)
 
     def _store(
@@ -241,7 +245,7 @@ class Stepper:
     ) -> None:
         key = timeline.key
         if not matches.orders:
-            state.matches.pop(key, None)
+            state.matches.drop(key)
             state.dues.pop(key, None)
             return
         state.matches[key] = matches
@@ -322,7 +326,7 @@ class Stepper:
             out.append(_transition(profile, definition, kind, work.now_ms))
 
     def _leave_removed(self, state: ProfileState, ordinal: int, work: _Work) -> Transition:
-        detail = state.details.pop(ordinal)
+        detail = state.details.pop(ordinal) or Detail(work.now_ms, 0)
         catalogue = self.catalogue
         return Transition(
             catalogue.segment_ids.get(ordinal, ""),
@@ -351,12 +355,11 @@ class Stepper:
 
     def wake_until(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
         """Fire every due of the profile up to `now_ms`, each at its own time."""
-        dues = profile.state.dues
-        while dues:
-            due_ms = min(dues.values())
-            if due_ms > now_ms:
-                return
-            self._wake(profile, due_ms, out)
+        state = profile.state
+        while state.due_floor_ms <= now_ms and state.dues:
+            due_ms = state.due_floor_ms = min(state.dues.values())
+            if due_ms <= now_ms:
+                self._wake(profile, due_ms, out)
 
     def _wake(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
         state = profile.state
@@ -412,9 +415,12 @@ class Stepper:
         if self.needs_rebuild(previous):
             self._rebuild(profile, now_ms)
         known = self.catalogue.timelines
-        state.matches = {key: one for key, one in state.matches.items() if key in known}
+        for key in state.matches.keys() - known.keys():
+            state.matches.drop(key)
         state.dues = {}
-        for key, matches in list(state.matches.items()):
+        for key in state.matches:
+            matches = state.matches.get(key)
+            assert matches is not None
             self._store(state, known[key], matches, now_ms)
             work.chains.update({chain.key: chain for chain, _ in known[key].chains})
             if key in overdue:
@@ -458,7 +464,7 @@ class Stepper:
     def _rebuild(self, profile: Profile, now_ms: int) -> None:
         state = profile.state
         kept = profile.events or []
-        state.matches = {}
+        found: dict[int, Matches] = {}
         for event in kept:
             self._frame.slots[0] = event.body
             for timeline in self.catalogue.timelines_for(event.body.get("eventType")):
@@ -466,11 +472,12 @@ class Stepper:
                     continue
                 numbers = _COUNTED if timeline.numbers is None else timeline.numbers(self._frame)
                 for number in numbers:
-                    matches = state.matches.setdefault(timeline.key, Matches())
+                    matches = found.setdefault(timeline.key, Matches())
                     timeline.add(matches, event.order, number)
         oldest = kept[0].order if kept else 0
-        for key, matches in state.matches.items():
+        for key, matches in found.items():
             self.catalogue.timelines[key].trim(matches, oldest, now_ms)
+        state.matches = MatchTable(found)
 
     # -- deletion --------------------------------------------------------------------------
 
@@ -504,6 +511,7 @@ def _order(event: KeptEvent) -> int:
 def _set_due(state: ProfileState, key: int, due_ms: int) -> None:
     if due_ms < NEVER:
         state.dues[key] = due_ms
+        state.due_floor_ms = min(state.due_floor_ms, due_ms)
     else:
         state.dues.pop(key, None)
 

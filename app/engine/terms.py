@@ -15,16 +15,17 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import fsum, isfinite
 from typing import Any, Literal
 
 from app.engine.bounds import NEVER, Bound, Sliding
 from app.engine.frame import Frame
-from app.engine.profile import ORDER_BITS, Matches
-from app.engine.windows import Interval
+from app.engine.profile import ORDER_BITS
+from app.engine.tables import Matches, MatchTable, Number
+from app.engine.windows import ALWAYS, Interval
 from app.pql import library
 
 TermKind = Literal["count", "sum", "average", "min", "max"]
-Number = int | float
 
 
 def visible(orders: Sequence[int], interval: Interval, now_ms: int) -> tuple[int, int]:
@@ -45,6 +46,8 @@ def exact_total(values: list[Number]) -> Number | None:
     total = sum(values)
     if type(total) is int and -_INT64 <= total < _INT64:
         return total
+    if type(total) is float and isfinite(total):
+        return fsum(values)
     exact: Number | None = library.total(values)
     return exact
 
@@ -90,12 +93,30 @@ class Term:
         interval: The window, already cut to the retention.
         breakpoints: Comparisons with constants.
         watchers: Definitions that use the number in any other way.
+        recent_ms: Offset of the window's beginning from now, if it is one that ends now or never;
+            such a window contains the newest event unless that lies in the future.
+        reached: Definitions by the count that makes a difference to them.
     """
 
     kind: TermKind
     interval: Interval
     breakpoints: Breakpoints = field(default_factory=Breakpoints)
     watchers: tuple[int, ...] = ()
+    recent_ms: int | None = None
+    reached: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def finish(self) -> None:
+        """Complete what follows from window, breakpoints and watchers, once they are there."""
+        interval, steps = self.interval, self.breakpoints
+        if isinstance(interval.low, Sliding) and interval.high in (ALWAYS.high, Sliding(1)):
+            self.recent_ms = interval.low.offset_ms
+        pairs = zip(steps.at, steps.at_definitions, strict=True)
+        self.reached = {int(bound): ranks for bound, ranks in pairs}
+
+    @property
+    def only_counts(self) -> bool:
+        """True if nothing but whole-number thresholds of a count are asked for."""
+        return self.kind == "count" and not self.watchers
 
     def value(self, matches: Matches | None, now_ms: int) -> Number | None:
         """Return the number at `now_ms`; None where the language says null."""
@@ -131,6 +152,25 @@ class Term:
                 found.update(self.watchers)
         return self._due(matches.orders, start, end, now_ms)
 
+    def appended(self, matches: Matches, now_ms: int, found: set[int]) -> None:
+        """Take note of an event that came last and not from the future; `recent_ms` is set."""
+        assert self.recent_ms is not None
+        orders = matches.orders
+        edge = (now_ms + self.recent_ms) << ORDER_BITS
+        start = bisect_left(orders, edge) if orders[0] < edge else 0
+        if self.kind == "count":
+            ranks = self.reached.get(len(orders) - start)
+            if ranks is not None:
+                found.update(ranks)
+        elif start < len(orders):
+            apply = _AGGREGATES[self.kind]
+            values = matches.values[start:] if start else matches.values
+            new, last = apply(values), values[-1]
+            old = new - last if type(new) is int and self.kind == "sum" else apply(values[:-1])
+            self.breakpoints.crossed(old, new, found)
+        if self.watchers:
+            found.update(self.watchers)
+
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return when, after `now_ms`, a definition may first have to be looked at."""
         start, end = visible(matches.orders, self.interval, now_ms)
@@ -139,7 +179,7 @@ class Term:
     def _due(self, orders: Sequence[int], start: int, end: int, now_ms: int) -> int:
         interval = self.interval
         first_to_leave = start
-        if self.kind == "count" and not self.watchers:
+        if self.only_counts:
             first_to_leave = self._decisive(start, end)
         due_ms = NEVER
         if start <= first_to_leave < end:
@@ -192,6 +232,10 @@ class Timeline:
         chains: The chains with a step on this timeline, and whether it is their last.
         keep_newest: Only so many newest events that are not in the future are ever needed.
         definitions: Ranks of the definitions that look at one of the terms.
+        lows: Where the windows begin; the earliest of those that slide stands for all of them.
+        low_ms: Offset from now of the one low, if it slides and is the only one.
+        is_recent: All windows end now or never.
+        only_counts: All terms do.
     """
 
     key: int
@@ -204,6 +248,9 @@ class Timeline:
     keep_newest: int | None = None
     definitions: tuple[int, ...] = ()
     lows: tuple[Bound, ...] = ()
+    is_recent: bool = False
+    only_counts: bool = False
+    low_ms: int | None = None
 
     def finish(self, keep_newest: int | None) -> None:
         """Complete what follows from terms and chains, once all are there."""
@@ -219,6 +266,11 @@ class Timeline:
         sliding = [low.offset_ms for low in lows if isinstance(low, Sliding)]
         others = {low for low in lows if not isinstance(low, Sliding)}
         self.lows = (*((Sliding(min(sliding)),) if sliding else ()), *others)
+        self.low_ms = min(sliding) if sliding and not others else None
+        for term in self.terms:
+            term.finish()
+        self.is_recent = all(term.recent_ms is not None for term in self.terms)
+        self.only_counts = all(term.only_counts for term in self.terms)
 
     def covers(self, other: Timeline) -> bool:
         """Tell whether what this timeline keeps is enough for another with the same filter."""
@@ -231,6 +283,7 @@ class Timeline:
     def add(self, matches: Matches, order: int, number: Number | None) -> int:
         """Insert an event; return its index."""
         orders = matches.orders
+        matches.packed = None
         if not orders or order > orders[-1]:
             index = len(orders)
             orders.append(order)
@@ -244,19 +297,41 @@ class Timeline:
         return index
 
     def enter(
-        self, matches: Matches, order: int, number: Number | None, now_ms: int, found: set[int]
-    ) -> int:
+        self,
+        matches: Matches,
+        order: int,
+        number: Number | None,
+        now_ms: int,
+        found: set[int],
+        has_due: bool,
+    ) -> int | None:
         """Insert an event and take note of it in every term.
 
+        Args:
+            matches: Where to insert.
+            order: Of the event.
+            number: Its number, if the timeline has one.
+            now_ms: The instant.
+            found: Ranks of definitions that may answer differently now are added.
+            has_due: The timeline has a due time in the state.
+
         Returns:
-            When one of the terms may next change.
+            When one of the terms may next change; None if the due time in the state, or its
+            absence, may stay: a newer event only moves the next change to a later time, and being
+            woken early costs less than computing it each time.
         """
         index = self.add(matches, order, number)
+        is_last = index == len(matches.orders) - 1
+        if is_last and self.is_recent and order >> ORDER_BITS <= now_ms:
+            before = len(found)
+            for term in self.terms:
+                term.appended(matches, now_ms, found)
+            if len(found) == before and (self.only_counts or has_due):
+                return None
+            return self.next_change(matches, now_ms)
         due_ms = NEVER
         for term in self.terms:
-            term_ms = term.entered(matches, index, now_ms, found)
-            if term_ms < due_ms:
-                due_ms = term_ms
+            due_ms = min(due_ms, term.entered(matches, index, now_ms, found))
         return due_ms
 
     def trim(self, matches: Matches, oldest_order: int, now_ms: int) -> None:
@@ -266,22 +341,22 @@ class Timeline:
             oldest_order: Order of the oldest kept event of the profile.
         """
         orders = matches.orders
-        edge = max(oldest_order, self.floor(now_ms) << ORDER_BITS)
+        low_ms = self.low_ms
+        floor_ms = self.floor(now_ms) if low_ms is None else now_ms + low_ms
+        edge = max(oldest_order, floor_ms << ORDER_BITS)
         drop = bisect_left(orders, edge) if orders and orders[0] < edge else 0
         if self.keep_newest is not None and len(orders) > self.keep_newest:
             past = bisect_left(orders, (now_ms + 1) << ORDER_BITS)
             drop = max(drop, past - self.keep_newest)
         if drop > 0:
+            matches.packed = None
             del orders[:drop]
             if matches.values:
                 del matches.values[:drop]
 
     def floor(self, now_ms: int) -> int:
         """Return an instant before which no condition looks from `now_ms` on."""
-        lows = self.lows
-        if len(lows) == 1:
-            return lows[0].floor(now_ms)
-        return min([low.floor(now_ms) for low in lows])
+        return min([low.floor(now_ms) for low in self.lows])
 
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return the first instant after `now_ms` at which one of the terms may change."""
@@ -321,7 +396,7 @@ class Chain:
     steps: tuple[ChainStep, ...]
     definitions: tuple[int, ...] = ()
 
-    def holds(self, all_matches: dict[int, Matches], now_ms: int) -> bool:
+    def holds(self, all_matches: MatchTable, now_ms: int) -> bool:
         """Tell whether the sequence happened, as seen at `now_ms`.
 
         Taking the earliest events for each step is right: a step only asks for a later time than
@@ -329,7 +404,7 @@ class Chain:
         """
         return self._prove(all_matches, now_ms)[0]
 
-    def next_change(self, all_matches: dict[int, Matches], now_ms: int) -> int:
+    def next_change(self, all_matches: MatchTable, now_ms: int) -> int:
         """Return the first instant after `now_ms` at which the answer can change, or NEVER.
 
         While it holds, that is when the first event of its proof leaves; while it does not, only an
@@ -337,7 +412,7 @@ class Chain:
         """
         return self._prove(all_matches, now_ms)[1]
 
-    def _prove(self, all_matches: dict[int, Matches], now_ms: int) -> tuple[bool, int]:
+    def _prove(self, all_matches: MatchTable, now_ms: int) -> tuple[bool, int]:
         after = 0
         leaves_ms = enters_ms = NEVER
         holds = True

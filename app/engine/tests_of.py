@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.engine.frame import Frame, Test
-from app.engine.terms import Number, Term
+from app.engine.tables import Number
+from app.engine.terms import Term
 from app.pql.values import truth
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

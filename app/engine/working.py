@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import insort
-
 import orjson
 
 from app.domain.model import JsonObject
@@ -62,11 +60,6 @@ class Profile:
     def forget_attributes(self) -> None:
         """Take over the record of the state, after `state` was replaced."""
         self._attributes = None
-
-    def remember(self, event: KeptEvent) -> None:
-        """Add an event to the loaded ones, if they are loaded."""
-        if self.events is not None:
-            insort(self.events, event, key=lambda one: one.order)
 
     def pack(self) -> bytes:
         """Return the packed state."""

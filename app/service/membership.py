@@ -9,7 +9,8 @@ import orjson
 
 from app.domain.model import SEGMENT_NAMESPACE, ProfileKey
 from app.domain.timestamps import iso_text
-from app.engine.profile import Detail, decode
+from app.engine.profile import decode
+from app.engine.tables import DetailTable
 
 
 def segment_membership(packed: bytes, segment_ids: Mapping[int, str]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def exists(packed: bytes) -> bool:
 
 
 def memberships_record(
-    key: ProfileKey, members: int, details: Mapping[int, Detail], segment_ids: Mapping[int, str]
+    key: ProfileKey, members: int, details: DetailTable, segment_ids: Mapping[int, str]
 ) -> bytes:
     """Return the value of a record of the memberships topic, sequences included."""
     found = {

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.model import Membership, MembershipChange, ProfileKey, Status
 from app.engine.catalogue import Catalogue
-from app.engine.profile import Detail
 from app.engine.step import Transition
+from app.engine.tables import Detail
 from app.engine.working import Profile
 
 Known = Mapping[ProfileKey, Mapping[str, Membership | None]]
@@ -68,7 +68,7 @@ def _settle_segment(
     status: Status = "realized" if profile.members >> ordinal & 1 else "exited"
     if status == ("exited" if was is None else was.status):
         if was is None:
-            details.pop(ordinal, None)
+            details.pop(ordinal)
         else:
             details[ordinal] = Detail(was.at_ms, was.sequence)
         return None

@@ -19,7 +19,7 @@ from app.adapters.kafka.records import (
 from app.domain.definitions import EvaluationMethods, StoredDefinition
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Cause, MembershipChange, Origin, ProfileKey, Tenant
-from app.engine.profile import Detail
+from app.engine.tables import Detail, DetailTable
 from app.service import membership
 from app.service.definition_document import definition_document
 
@@ -78,7 +78,7 @@ def test_a_membership_change_fits(cause: Cause, first: bool) -> None:
 
 
 def test_the_memberships_of_a_profile_fit() -> None:
-    details = {0: Detail(NOW_MS, 1), 5: Detail(NOW_MS, 2)}
+    details = DetailTable({0: Detail(NOW_MS, 1), 5: Detail(NOW_MS, 2)})
     value = membership.memberships_record(KEY, 0b1, details, {0: "s-0", 5: "s-5"})
 
     record = memberships_record("memberships", 3, KEY, value)

@@ -9,7 +9,8 @@ from app.adapters.http.gateway import MAX_BODY_BYTES
 from app.adapters.redis.keys import PartitionKeys
 from app.domain.model import ProfileKey
 from app.domain.partitioning import partition_of
-from app.engine.profile import Detail, ProfileState, encode
+from app.engine.profile import ProfileState, encode
+from app.engine.tables import Detail, DetailTable
 from tests.integration.http.harness import DEFINITIONS, PARTITIONS, Plane, definition_body
 
 pytestmark = pytest.mark.redis
@@ -170,7 +171,7 @@ async def test_the_membership_of_a_profile(plane: Plane) -> None:
         created = await client.post(DEFINITIONS, json=definition_body(name))
         ids.append(created.json()["id"])
     details = {ordinal: Detail(1_767_607_200_000 + ordinal, 1) for ordinal in range(3)}
-    state = ProfileState(members=b"\x01", details=details, created=True)
+    state = ProfileState(members=b"\x01", details=DetailTable(details), created=True)
     await stored(plane, "p/1 ø", state)
     assert len((await client.get("/profiles/p%2F1%20%C3%B8/membership")).json()) == 2
     await client.delete(f"{DEFINITIONS}/{ids[2]}")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app.domain.errors import ConfigurationError
 from app.engine.history import frame, read_frames, rewrite_frames
-from app.engine.profile import Detail, Matches, ProfileState, decode, encode, next_due, order_of
+from app.engine.profile import ProfileState, decode, encode, next_due, order_of
 from app.engine.recent_ids import RecentIds
+from app.engine.tables import Detail, DetailTable, Matches, MatchTable
 
 GOLDEN = Path(__file__).with_name("state-v1.hex")
 EXAMPLE = ProfileState(
@@ -23,10 +24,12 @@ EXAMPLE = ProfileState(
     orders=array("q", [1_767_607_200_000 << 20, 1_767_607_200_001 << 20 | 2]),
     frames=3,
     recent_ids=RecentIds(array("Q", [(1 << 64) - 1]), array("q", [1_767_607_200_000])),
-    matches={(1 << 63) - 1: Matches(array("q", [5, 6])), 7: Matches(array("q", [5]), [2.5])},
+    matches=MatchTable(
+        {(1 << 63) - 1: Matches(array("q", [5, 6])), 7: Matches(array("q", [5]), [2.5])}
+    ),
     dues={7: 1_767_607_200_500},
     members=b"\x05",
-    details={0: Detail(1_767_607_200_000, 3), 2: Detail(1_767_607_200_000, 1)},
+    details=DetailTable({0: Detail(1_767_607_200_000, 3), 2: Detail(1_767_607_200_000, 1)}),
     deleted_ms=0,
     created=True,
 )
@@ -46,19 +49,22 @@ states = st.builds(
         integers,
         st.builds(Matches, words, st.lists(numbers, max_size=3)),
         max_size=3,
-    ),
+    ).map(MatchTable),
     dues=st.dictionaries(integers, integers, max_size=3),
     members=st.binary(max_size=4),
-    details=st.dictionaries(integers, st.builds(Detail, integers, integers), max_size=3),
+    details=st.dictionaries(integers, st.builds(Detail, integers, integers), max_size=3).map(
+        DetailTable
+    ),
     deleted_ms=integers,
     created=st.booleans(),
 )
 
 
 def plain(state: ProfileState) -> dict[str, Any]:
-    """Return all fields, those of the ids apart: they compare by identity."""
+    """Return all stored fields, those of the ids apart: they compare by identity."""
     found = {name: getattr(state, name) for name in state.__dataclass_fields__}
     ids = found.pop("recent_ids")
+    del found["due_floor_ms"]
     return found | {"hashes": ids.hashes, "times": ids.times}
 
 

@@ -317,7 +317,7 @@ def test_what_has_left_every_window_is_not_stored() -> None:
     profile.event(0)
     outcome = profile.tick(2 * DAY_MS)
 
-    assert profile.state.matches == {}
+    assert not profile.state.matches
     assert profile.state.dues == {}
     assert outcome.timers == {KEY: None}
 
