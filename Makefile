@@ -77,8 +77,8 @@ test: setup ## Run all tests but the long ones; starts a real Kafka and Redis
 test-long: setup ## Run the long forms of the fault and load tests
 	$(BIN)/pytest -m long
 
-bench: setup ## Measure throughput, cost and latency, and print the table
-	$(BIN)/pytest -m bench -s
+bench: setup ## Measure throughput, cost and latency (BENCH="--quick", "--help")
+	$(BIN)/python -m tests.bench $(BENCH)
 
 demo: setup ## Watch it work for a minute: Kafka, Redis, worker, API, made-up traffic
 	$(BIN)/segmentation demo --seconds 60

@@ -1,0 +1,209 @@
+"""The result as Markdown: tables, the targets beside what was reached, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from app.adapters.local.kafka_jars import find_java
+from tests.bench.engine_cost import EngineCost
+from tests.bench.latency import Latency
+from tests.bench.throughput import Throughput
+
+BASE, MANY, USUAL = 100, 10_000, 1_000
+
+
+@dataclass
+class Results:
+    """What one run measured; a part that was left out is empty."""
+
+    profiles: int
+    engine: list[EngineCost] = field(default_factory=list)
+    throughput: list[Throughput] = field(default_factory=list)
+    latency: list[Latency] = field(default_factory=list)
+    plain: dict[str, float] = field(default_factory=dict)
+    load_before: float = 0.0
+    seconds: float = 0.0
+
+
+def markdown(results: Results) -> str:
+    """Return the whole report."""
+    parts = [
+        "# Benchmark",
+        _machine(results),
+        "## Targets",
+        _table(("what", "target", "measured", "met"), _targets(results)),
+    ]
+    if results.engine:
+        parts += ["## Engine alone (one process, no I/O)", _engine(results.engine)]
+    if results.throughput:
+        parts += ["## Sustained throughput, exactly once, one worker", _throughput(results)]
+    if results.latency:
+        parts += ["## Latency, produce to `read_committed` receipt", _latency(results.latency)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _engine(rows: Sequence[EngineCost]) -> str:
+    head = (
+        "definitions",
+        "µs/update",
+        "of it decoding states",
+        "updates that change",
+        "state B",
+        "compile s",
+    )
+    return _table(
+        head,
+        [
+            (
+                f"{row.definitions:,}",
+                f"{row.total_us:.1f}",
+                f"{row.load_us:.1f}",
+                f"{row.changed:.1%}",
+                f"{row.state_bytes:.0f}",
+                f"{row.compile_s:.2f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _throughput(results: Results) -> str:
+    head = (
+        "definitions",
+        "updates/s",
+        "worker µs",
+        "Kafka µs",
+        "Redis µs",
+        "worker's share of a core",
+        "changes/s",
+        "transactions/s",
+        "timers/s",
+        "B/update",
+        "measured",
+        "peak MiB",
+    )
+    rows = [
+        (
+            f"{row.definitions:,}",
+            f"{row.per_second:,.0f}",
+            f"{row.cpu_us['worker']:.1f}",
+            f"{row.cpu_us['kafka']:.1f}",
+            f"{row.cpu_us['redis']:.1f}",
+            f"{row.share:.2f}",
+            f"{row.changes_per_second:,.0f}",
+            f"{row.transactions / row.seconds:.0f}",
+            f"{row.timers / row.seconds:.0f}",
+            f"{row.value_bytes:.0f}",
+            f"{row.updates:,} in {row.seconds:.1f} s",
+            f"{row.peak_mib:.0f}",
+        )
+        for row in results.throughput
+    ]
+    if results.plain:
+        rows.append(
+            (
+                "plain Faust, decodes only",
+                f"{results.plain['per_second']:,.0f}",
+                f"{results.plain['cpu_us']:.1f}",
+                *[""] * 9,
+            )
+        )
+    return _table(head, rows)
+
+
+def _latency(rows: Sequence[Latency]) -> str:
+    head = (
+        "updates/s",
+        "sent/s",
+        "changes",
+        "p50 ms",
+        "p90",
+        "p99",
+        "most",
+        "worker µs/update",
+        "transactions/s",
+    )
+    return _table(
+        head,
+        [
+            (
+                f"{row.rate:,.0f}",
+                f"{row.achieved:,.0f}",
+                f"{row.changes:,}",
+                f"{row.p50:.1f}",
+                f"{row.p90:.1f}",
+                f"{row.p99:.1f}",
+                f"{row.most:.1f}",
+                f"{row.worker_cpu_us:.0f}",
+                f"{row.transactions_per_second:.0f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _targets(results: Results) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    usual = [row for row in results.throughput if row.definitions == USUAL]
+    for row in usual:
+        rows.append(_target("updates/s with 1,000 definitions", 20_000, row.per_second, least=True))
+    worker = {row.definitions: row.cpu_us["worker"] for row in results.throughput}
+    alone = {row.definitions: row.total_us for row in results.engine}
+    for name, costs in (("worker", worker), ("engine", alone)):
+        if BASE in costs and MANY in costs:
+            ratio = costs[MANY] / costs[BASE]
+            rows.append(_target(f"{name} cost per update, 10,000 : 100", 1.5, ratio))
+    for found in results.latency:
+        if found.rate == 2_000:
+            rows.append(_target("p50 ms at 2,000/s", 40, found.p50))
+            rows.append(_target("p99 ms at 2,000/s", 100, found.p99))
+    return rows
+
+
+def _target(what: str, limit: float, found: float, *, least: bool = False) -> tuple[str, ...]:
+    is_met = found >= limit if least else found <= limit
+    digits = 0 if least else 2
+    sign = "≥" if least else "≤"
+    return (what, f"{sign} {limit:,}", f"{found:,.{digits}f}", "yes" if is_met else "no")
+
+
+def _machine(results: Results) -> str:
+    java = subprocess.run([find_java(), "-version"], capture_output=True, text=True, check=False)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    version = (java.stderr.splitlines() or ["unknown"])[0]
+    return "\n".join(
+        [
+            f"- {now}, took {results.seconds:.0f} s",
+            f"- {os.cpu_count()} × {_processor()}, {_memory_gib():.0f} GiB; {platform.platform()}",
+            f"- CPython {platform.python_version()}, {version}",
+            f"- load average before the start {results.load_before:.2f}: above 0.5 somebody else"
+            " was working too; then trust µs of processor time, not rates and latencies",
+            f"- {results.profiles:,} profiles (Zipf), Kafka, Redis and generator on this machine",
+        ]
+    )
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    rule = f"| {' | '.join('-' * width for width in widths)} |"
+    return "\n".join([line(head), rule, *(line(row) for row in rows)])
