@@ -55,11 +55,15 @@ class Assignment:
         self._leaving: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self.refused: dict[int, str] = {}
         stream.on_lost(self.lose)
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Start to acquire partitions; those owned already stay."""
+        if self._is_closed:
+            # A rebalance that was under way when the worker began to end.
+            return
         for partition in partitions:
             if partition not in self._stream.owners:
                 self._begin(self._lease(partition), 0.0)
@@ -95,7 +99,7 @@ class Assignment:
         logger.warning("partition %d: assigned again: %s", owner.partition, error)
         owner.is_ready = False
         owner.pending.clear()
-        if owner.partition in self._leaving:
+        if owner.partition in self._leaving or self._is_closed:
             del self._stream.owners[owner.partition]
             return
         successor = self._lease(owner.partition)
@@ -112,7 +116,8 @@ class Assignment:
         self._show()
 
     async def close(self) -> None:
-        """Give up everything."""
+        """Give up everything, and take nothing any more."""
+        self._is_closed = True
         await self.revoked(list(self._stream.owners))
         if self._closing:
             await asyncio.wait(self._closing)
@@ -136,11 +141,15 @@ class Assignment:
     ) -> None:
         if after is not None:
             await asyncio.wait([after])
-        while True:
+        # Asked each time, for a cancellation can get lost: Python 3.11's `wait_for` swallows one
+        # that comes together with the result, and who revokes the partition waits for this task.
+        while self._is_wanted(owner):
             await asyncio.sleep(delay_s * random.uniform(0.75, 1.5))  # noqa: S311 - jitter
             try:
                 await self._acquisition.run(owner)
-                await self._start(owner)
+                if self._is_wanted(owner):
+                    await self._start(owner)
+                    return
             except ConfigurationError as error:
                 self._refuse(owner, error)
                 delay_s = _REFUSED_RETRY_S
@@ -154,9 +163,11 @@ class Assignment:
             except Exception:
                 logger.exception("partition %d: assignment failed", owner.partition)
                 delay_s = _LONGEST_RETRY_S
-            else:
-                return
             await _stop_publisher(owner)
+
+    def _is_wanted(self, owner: Owner) -> bool:
+        is_current = self._stream.owners.get(owner.partition) is owner
+        return is_current and owner.partition not in self._leaving
 
     async def _start(self, owner: Owner) -> None:
         owner.received = owner.offset
