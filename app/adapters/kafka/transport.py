@@ -16,7 +16,11 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -161,6 +165,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 )
             except OffsetOutOfRangeError as error:
                 lost = [tp.partition for tp in error.args[0]]
+            except NoOffsetForPartitionError:
+                # Assigned anew during the poll, in a group that has no offset of it: its owner
+                # seeks it when it has read its state.
+                records = {}
         return _Polled(records, _positions(consumer, assigned), lost)
 
     async def seek_to(self, offsets: Mapping[TopicPartition, int]) -> None:
