@@ -110,7 +110,28 @@ class _ProducerPublisher:
         partition: int,
         records: Sequence[OutputRecord],
     ) -> int:
-        acknowledged: list[tuple[Awaitable[Any], int]] = []
+        acknowledged: list[tuple[asyncio.Future[Any], int]] = []
+        try:
+            await self._add_batches(producer, topic, partition, records, acknowledged)
+        except BaseException:
+            # The batches before fail as well; asyncio complains of errors that nobody reads.
+            for sent, _ in acknowledged:
+                sent.add_done_callback(_read_error)
+            raise
+        answers = await _all_of([sent for sent, _ in acknowledged])
+        return max(
+            int(answer.offset) + count
+            for answer, (_, count) in zip(answers, acknowledged, strict=True)
+        )
+
+    async def _add_batches(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        records: Sequence[OutputRecord],
+        acknowledged: list[tuple[asyncio.Future[Any], int]],
+    ) -> None:
         builder = producer.create_batch()
         for record in records:
             fields = {
@@ -128,11 +149,6 @@ class _ProducerPublisher:
         count = builder.record_count()
         sent = await producer.send_batch(builder, topic, partition=partition)
         acknowledged.append((sent, count))
-        answers = await _all_of([sent for sent, _ in acknowledged])
-        return max(
-            int(answer.offset) + count
-            for answer, (_, count) in zip(answers, acknowledged, strict=True)
-        )
 
 
 class TransactionalPublisher(_ProducerPublisher):
@@ -174,6 +190,21 @@ class TransactionalPublisher(_ProducerPublisher):
         return ends
 
 
+def transactional_publisher(
+    client: Mapping[str, Any], application_id: str, partition: int
+) -> TransactionalPublisher:
+    """Return the publisher of a partition, not started.
+
+    Args:
+        client: Arguments of the producer: servers, security, batch sizes.
+        application_id: The consumer group, and first part of the transactional id.
+    """
+    name = f"{application_id}-{partition}"
+    return TransactionalPublisher(
+        lambda: AIOKafkaProducer(**client, transactional_id=name), application_id
+    )
+
+
 class IdempotentPublisher(_ProducerPublisher):
     """Output first, then the offsets: at least once; a repetition has the same change ids."""
 
@@ -204,3 +235,8 @@ async def _all_of(awaitables: Sequence[Awaitable[T]]) -> list[T]:
         if isinstance(result, BaseException):
             raise result
     return cast(list[T], results)
+
+
+def _read_error(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
