@@ -28,7 +28,7 @@ from app.adapters.kafka.library import shorten_transaction_backoff
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
-from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, transactional_publisher
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream, StreamLimits
 from app.adapters.kafka.transport import (
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 _START_DEADLINE_S = 60.0
 _WATCH_S = 1.0
+_SHUT_DOWN_S = 60.0
 _STUCK_S = 60.0
 _ASTRAY_S = 10.0
 _SLOW_PUBLISH_S = 5.0
@@ -181,7 +182,7 @@ class Worker:
             logger.info("worker ready: health on port %d", self.health.port)
             await self._until_stopped(tasks)
         finally:
-            await self._shut_down(tasks)
+            await self._end(tasks)
         return 1 if self._failure else 0
 
     def stop(self) -> None:
@@ -231,11 +232,7 @@ class Worker:
             "max_request_size": _LARGEST_REQUEST,
         }
         if options.is_exactly_once:
-            name = f"{options.application_id}-{partition}"
-            return TransactionalPublisher(
-                lambda: AIOKafkaProducer(**settings, transactional_id=name),
-                options.application_id,
-            )
+            return transactional_publisher(settings, options.application_id, partition)
         return IdempotentPublisher(
             lambda: AIOKafkaProducer(**settings, enable_idempotence=True),
             self._consumer.thread.commit_with_metadata,
@@ -339,6 +336,14 @@ class Worker:
             logger.critical("the worker ends: %s", self._failure)
         for task in (stopping, crashed):
             task.cancel()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Shut down in bounded time: a worker that hangs is not started anew by anybody."""
+        try:
+            await asyncio.wait_for(self._shut_down(tasks), _SHUT_DOWN_S)
+        except TimeoutError:
+            self._failure = f"shutting down took more than {_SHUT_DOWN_S:.0f} s"
+            logger.critical("the worker ends: %s", self._failure)
 
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         await self.assignment.close()

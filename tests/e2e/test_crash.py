@@ -1,0 +1,38 @@
+"""A worker whose reader breaks ends, so that whoever supervises it starts it anew."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.integration.stream.harness import Bus, eventually
+from tests.services import LocalKafka, LocalRedis
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(120)]
+
+
+async def test_a_worker_whose_reader_breaks_ends_with_a_failure(
+    kafka: LocalKafka, redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(kafka.bootstrap, redis_server.url)
+    await bus.create_topics()
+    worker = bus.worker()
+    task = asyncio.create_task(worker.run())
+    try:
+        await eventually(lambda: len(worker.stream.owners) == 2 and not worker.problems())
+
+        async def broken(*arguments: object) -> None:
+            raise RuntimeError("the reader is broken")
+
+        monkeypatch.setattr(worker._consumer.thread, "_poll", broken)
+        await eventually(lambda: worker._failure is not None)
+        # A rebalance that was under way assigns partitions to the worker that is ending.
+        worker.assignment.assigned([0, 1])
+        status = await asyncio.wait_for(asyncio.shield(task), 40)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await worker._redis.aclose()
+        await bus.close()
+    assert status == 1
