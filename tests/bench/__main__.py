@@ -45,7 +45,12 @@ def _arguments() -> Plan:
     quick = parser.add_argument("--quick", action="store_true", help="in under two minutes").dest
     parser.add_argument("--definitions", default="", help="counts, such as 10,100,1000,10000")
     parser.add_argument("--profiles", type=int, default=100_000)
-    parser.add_argument("--warm-up", type=int, default=0, help="updates before the measurement")
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=0,
+        help="updates after all profiles are known",
+    )
     parser.add_argument("--updates", type=int, default=0, help="updates measured for each count")
     parser.add_argument("--rates", default="", help="updates/s to take the latency at")
     parser.add_argument("--latency-seconds", type=float, default=0, help="for each rate")
@@ -59,7 +64,7 @@ def _arguments() -> Plan:
     return Plan(
         [int(count) for count in definitions.split(",")],
         given.profiles,
-        given.warm_up or (50_000 if is_quick else 200_000),
+        given.warm_up or (30_000 if is_quick else 100_000),
         given.updates or (200_000 if is_quick else 600_000),
         40_000 if is_quick else 100_000,
         [float(rate) for rate in rates.split(",") if float(rate)],
@@ -97,7 +102,7 @@ def main() -> None:
 def _measure_engine(plan: Plan, results: Results) -> None:
     for count in plan.definitions:
         found = engine_cost.measure(
-            count, plan.profiles, plan.engine_updates, plan.engine_updates, _CACHE
+            count, plan.profiles, plan.profiles + plan.engine_updates, plan.engine_updates, _CACHE
         )
         results.engine.append(found)
         _say(
@@ -111,7 +116,9 @@ def _measure_worker(plan: Plan, servers: Servers, count: int, results: Results) 
     stage.prepare()
     profile = RESULTS / f"worker-{count}.prof" if plan.is_profiled else None
     try:
-        found, meter = throughput.measure(stage, plan.warm_up, plan.updates, profile)
+        found, meter = throughput.measure(
+            stage, plan.profiles + plan.warm_up, plan.updates, profile
+        )
         results.throughput.append(found)
         _say(
             f"worker, {count:,} definitions: {found.per_second:,.0f} updates/s,"

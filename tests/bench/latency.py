@@ -90,7 +90,7 @@ def _measure(reader: Consumer, stage: Stage, meter: Meter, rate: float, seconds:
             now = time.monotonic()
             if message.error():
                 raise RuntimeError(str(message.error()))
-            event_id = orjson.loads(message.value())["cause"].get("eventId")
+            event_id = orjson.loads(message.value() or b"")["cause"].get("eventId")
             sent = source.sent_at.get(event_id)
             if sent is not None and sent - started >= _WARM_UP_S:
                 found.append((now - sent) * 1000)

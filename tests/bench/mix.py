@@ -1,11 +1,13 @@
 """The benchmark mix: definitions and updates of a shop, reproducible from a seed.
 
-Half of the definitions are about attributes, three tenths count or sum events in a window, one tenth
-are sequences, one tenth combine other segments. Updates are about 300 bytes of JSON, of profiles
-drawn from a Zipf distribution; about one in twenty changes a membership.
+Half of the definitions are about attributes, three tenths count or sum events in a window, one
+tenth are sequences, one tenth combine other segments. Updates are about 300 bytes of JSON. First
+every profile is introduced by its attributes; then profiles are drawn from a Zipf distribution, and
+about one update in twenty changes a membership.
 
-A shop with more definitions has more kinds of events and more cities: how many definitions an update
-concerns stays the same, so that what grows with their number is the cost of those it does not touch.
+A shop with more definitions has more kinds of events and more cities: how many definitions an
+update concerns stays the same, so that what grows with their number is the cost of those it does
+not touch.
 """
 
 from __future__ import annotations
@@ -111,14 +113,15 @@ class Updates:
         """Return profile id and update of about 300 bytes."""
         rng = self._rng
         self._number += 1
-        rank = bisect(self._weights, rng.random() * self._weights[-1])
+        is_new = self._number <= len(self._weights)
+        rank = self._number - 1 if is_new else self._drawn_rank()
         profile_id = f"profile-{rank:07d}"
         update: dict[str, Any] = {
             "eventId": f"event-{self._number:012d}",
             "profileId": profile_id,
             "timestamp": at_ms,
         }
-        if rng.random() < 0.2:
+        if is_new or rng.random() < 0.2:
             update["attributes"] = self._attributes(rng, rank)
         else:
             update["event"] = {
@@ -127,6 +130,9 @@ class Updates:
                 "commerce": {"order": {"priceTotal": rng.randrange(1, 200), "currencyCode": "EUR"}},
             }
         return profile_id, update
+
+    def _drawn_rank(self) -> int:
+        return bisect(self._weights, self._rng.random() * self._weights[-1])
 
     def _attributes(self, rng: random.Random, rank: int) -> dict[str, Any]:
         """People seldom move; their points grow."""

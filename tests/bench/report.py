@@ -87,7 +87,7 @@ def _throughput(results: Results) -> str:
         "measured",
         "peak MiB",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{row.definitions:,}",
             f"{row.per_second:,.0f}",
@@ -149,9 +149,10 @@ def _latency(rows: Sequence[Latency]) -> str:
 
 def _targets(results: Results) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    usual = [row for row in results.throughput if row.definitions == USUAL]
-    for row in usual:
-        rows.append(_target("updates/s with 1,000 definitions", 20_000, row.per_second, least=True))
+    for row in results.throughput:
+        if row.definitions == USUAL:
+            what = "updates/s with 1,000 definitions"
+            rows.append(_target(what, 20_000, row.per_second, least=True))
     worker = {row.definitions: row.cpu_us["worker"] for row in results.throughput}
     alone = {row.definitions: row.total_us for row in results.engine}
     for name, costs in (("worker", worker), ("engine", alone)):
@@ -179,7 +180,8 @@ def _machine(results: Results) -> str:
     return "\n".join(
         [
             f"- {now}, took {results.seconds:.0f} s",
-            f"- {os.cpu_count()} × {_processor()}, {_memory_gib():.0f} GiB; {platform.platform()}",
+            f"- {os.cpu_count()} processors: {_processor()}, {_memory_gib():.0f} GiB",
+            f"- {platform.platform()}",
             f"- CPython {platform.python_version()}, {version}",
             f"- load average before the start {results.load_before:.2f}: above 0.5 somebody else"
             " was working too; then trust µs of processor time, not rates and latencies",
