@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from app.engine.attribute_index import AttributeIndex
 from app.engine.bounds import Sliding
+from app.engine.chain import Chain, ChainStep
 from app.engine.compiler import compile_numbers, compile_test, compile_value
 from app.engine.conditions import (
     AllOf,
@@ -35,8 +36,9 @@ from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number
-from app.engine.terms import Breakpoints, Chain, ChainStep, Term, Timeline
+from app.engine.terms import Breakpoints, Term
 from app.engine.tests_of import all_of, any_of, compare_term, negation, truth_of
+from app.engine.timeline import Timeline
 from app.engine.windows import ALWAYS
 
 

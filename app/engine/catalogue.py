@@ -15,10 +15,11 @@ from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, SegmentDefinition
 from app.engine.assembly import Assembly
 from app.engine.attribute_index import AttributeIndex
+from app.engine.chain import Chain
 from app.engine.conditions import Condition, condition_of
 from app.engine.frame import Test, Tracked
 from app.engine.rewrite import reads_of
-from app.engine.terms import Chain, Timeline
+from app.engine.timeline import Timeline
 from app.pql.checker import check
 from app.pql.library import fold
 from app.pql.parser import parse

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from app.domain.limits import EngineLimits
 from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import EMPTY, Catalogue
+from app.engine.evaluation import Transition
 from app.engine.history import read_frames, rewrite_frames
 from app.engine.profile import ProfileState, decode, next_due
-from app.engine.step import Stepper, Transition
+from app.engine.step import Stepper
 from app.engine.working import Profile
 from app.service.membership import memberships_record
 from app.service.settlement import settle_profile, with_unpublished

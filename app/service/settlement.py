@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.model import Membership, MembershipChange, ProfileKey, Status
 from app.engine.catalogue import Catalogue
-from app.engine.step import Transition
+from app.engine.evaluation import Transition
 from app.engine.tables import Detail
 from app.engine.working import Profile
 
