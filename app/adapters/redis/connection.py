@@ -62,16 +62,22 @@ def redis_errors() -> Iterator[None]:
 
 
 def connect(url: str, *, connections: int = 16, timeout_s: float = 10.0) -> Redis:
-    """Return a client that neither decodes nor retries: the callers know what may be repeated."""
+    """Return a client that neither decodes nor retries: the callers know what may be repeated.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+    """
+    # The connection class of a socket file refuses the option: nothing there can go silent.
+    network: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
     redis = Redis.from_url(
         url,
         decode_responses=False,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
         health_check_interval=0,
         max_connections=connections,
         retry=Retry(NoBackoff(), 0),
+        **network,
     )
     pool = redis.connection_pool
     pool.connection_class = type("Connection", (_PackedInC, pool.connection_class), {})
