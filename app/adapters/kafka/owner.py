@@ -126,7 +126,13 @@ class Owner:
     @property
     def lag(self) -> int:
         """Records between the last committed batch and the end that a reader can reach."""
-        return 0 if self.position.end is None else max(self.position.end - self.offset, 0)
+        at = self.position
+        if at.end is None:
+            return 0
+        has_all = not self.pending and self.in_flight == 0 and self.offset >= self.received
+        # Aborted records and markers are read, but never arrive in a batch.
+        done = max(self.offset, at.offset) if has_all else self.offset
+        return max(at.end - done, 0)
 
     def is_idle(self, now_ms: int, fresh_ms: int) -> bool:
         """Whether a recent fetch showed that there is nothing left to read."""
