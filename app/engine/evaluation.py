@@ -134,23 +134,30 @@ class Evaluator:
         for ordinal in ordinals:
             rank = ranks.get(ordinal)
             if rank is None:
-                out.append(self._leave_removed(profile.state, ordinal, work))
+                self._leave_removed(profile.state, ordinal, work, out)
                 continue
             definition = self.catalogue.definitions[rank]
             kind = work.ranks.get(rank, work.default)
             out.append(_transition(profile, definition, kind, work.now_ms))
 
-    def _leave_removed(self, state: ProfileState, ordinal: int, work: Work) -> Transition:
+    def _leave_removed(
+        self, state: ProfileState, ordinal: int, work: Work, out: list[Transition]
+    ) -> None:
         detail = state.details.pop(ordinal) or Detail(work.now_ms, 0)
-        catalogue = self.catalogue
-        return Transition(
-            catalogue.segment_ids.get(ordinal, ""),
-            catalogue.removed.get(ordinal, 0),
-            "exited",
-            "realized",
-            work.now_ms,
-            detail.sequence + 1,
-            work.default,
+        segment_id = self.catalogue.segment_ids.get(ordinal)
+        if segment_id is None:
+            # A definition that the control plane has forgotten: its exit could not name it.
+            return
+        out.append(
+            Transition(
+                segment_id,
+                self.catalogue.removed.get(ordinal, 0),
+                "exited",
+                "realized",
+                work.now_ms,
+                detail.sequence + 1,
+                work.default,
+            )
         )
 
     def _empty_answers(self, now_ms: int) -> _Empty:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from app.domain.limits import DAY_MS, EngineLimits
-from app.domain.model import ProfileKey
+from app.domain.model import ProfileKey, RemovedDefinition
 from app.engine.profile import ProfileState, decode
 from app.service.partition import Outcome
-from tests.property.engine_model import BASE_MS, TENANT, Store, make_update
+from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
 
 KEY = ProfileKey(TENANT, "p")
 COUNT = 'xEvent[eventType = "a"].count() >= {}'
@@ -338,3 +338,30 @@ def test_the_cache_holds_no_more_profiles_than_it_may() -> None:
         store.apply([make_update(key, number, BASE_MS, event=event, event_ms=BASE_MS)], BASE_MS)
 
     assert store.engine.missing_states(keys) == keys[:1]
+
+
+# -- definitions that are gone ---------------------------------------------------------------
+
+
+def test_a_removed_definition_is_left_with_its_version() -> None:
+    profile = Profile(COUNT.format(1), "not (age = 1)")
+    profile.event()
+    kept = definition_set([COUNT.format(1)]).definitions
+    profile.store.define(kept, [RemovedDefinition("s1", 1, 4)], "2-b")
+
+    (change,) = profile.event(5).changes
+
+    assert brief(profile.tick(6)) == []
+    assert (change.segment_id, change.status, change.sequence) == ("s1", "exited", 2)
+    assert (change.definition_version, change.cause.kind) == (4, "definition")
+    assert profile.members == {"s0"}
+
+
+def test_a_segment_that_nobody_knows_any_more_is_forgotten_without_a_word() -> None:
+    profile = Profile(COUNT.format(1), "not (age = 1)")
+    profile.event()
+    profile.store.define(definition_set([COUNT.format(1)]).definitions, [], "2-b")
+
+    assert profile.event(5).changes == []
+    assert profile.state.members == b"\x01"
+    assert dict(profile.state.details.items()).keys() == {0}
