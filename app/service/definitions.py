@@ -19,6 +19,7 @@ from app.domain.definitions import (
     StoredDefinition,
 )
 from app.domain.errors import Conflict, NotFound
+from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
 from app.service.definition_document import default_merge_policy_id, definition_document
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
@@ -35,6 +36,8 @@ from app.service.references import cycle_through, dependents_of
 
 ATTEMPTS = 200
 """Each lost attempt means that another writer of the tenant won, so few are ever needed."""
+
+DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 
 ON_BATCH = EvaluationMethods()
 """What a definition without `evaluationInfo` gets."""
@@ -73,11 +76,18 @@ class Definitions:
 
     Args:
         new_id: Returns a new segment id (a random UUID).
+        retention_ms: How long workers keep events; a longer window is warned of.
     """
 
-    def __init__(self, store: DefinitionStore, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        store: DefinitionStore,
+        new_id: Callable[[], str],
+        retention_ms: int = DEFAULT_RETENTION_MS,
+    ) -> None:
         self._store = store
         self._new_id = new_id
+        self._retention_ms = retention_ms
 
     async def create(self, tenant: Tenant, given: DefinitionInput, now_ms: int) -> Written:
         """Store a new definition; it starts `BACKFILLING`.
@@ -215,7 +225,7 @@ class Definitions:
     ) -> AcceptedExpression:
         tree = parsed(given.expression)
         known = await self._store.existing(tenant, segments_asked(tree))
-        accepted = accept(given.expression, tree, known)
+        accepted = accept(given.expression, tree, known, self._retention_ms)
         if not accepted.segment_ids:
             return accepted
         uses = await self._store.uses(tenant)

@@ -10,6 +10,7 @@ from app.pql.ast import Call, Expr, Literal, walk
 from app.pql.checker import Checked, check
 from app.pql.errors import PqlError, Problem, locate
 from app.pql.parser import parse
+from app.service.event_reach import beyond_retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +75,26 @@ def segments_asked(tree: Expr) -> frozenset[str]:
     )
 
 
-def accept(text: str, tree: Expr, known: Collection[str]) -> AcceptedExpression:
+def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> AcceptedExpression:
     """Check an expression.
 
     Args:
         text: Where `tree` was parsed from.
         tree: The parsed tree.
         known: Ids that `inSegment` may name.
+        retention_ms: How long events are kept; a window that is longer is warned of.
 
     Raises:
         RefusedDefinition: With all problems.
     """
     checked: Checked = check(tree, segments=known)
-    if checked.problems:
+    if checked.expr is None or checked.problems:
         raise _refused(text, checked.problems)
+    warnings = [*checked.warnings, *beyond_retention(checked.expr, retention_ms)]
     return AcceptedExpression(
         tree=tree,
         segment_ids=tuple(sorted(set(checked.segment_ids))),
-        warnings=tuple(_located(text, warning) for warning in checked.warnings),
+        warnings=tuple(_located(text, warning) for warning in warnings),
     )
 
 

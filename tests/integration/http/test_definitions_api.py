@@ -35,6 +35,21 @@ def faults(answer: httpx.Response) -> list[dict[str, Any]]:
     return listed
 
 
+async def test_a_window_beyond_the_retention_is_accepted_with_a_warning(
+    client: httpx.AsyncClient, plane: Plane
+) -> None:
+    window = "xEvent[timestamp occurs <= {} days before now].count() > 0"
+    longer = await created(client, "Long", window.format(31))
+    await created(client, "Kept", window.format(30))
+    again = await client.get(f"{DEFINITIONS}/{longer['id']}")
+
+    (warning,) = longer["warnings"]
+    assert warning["code"] == "beyond-retention"
+    assert "SEG_RETENTION_DAYS" in warning["hint"]
+    assert (warning["line"], warning["column"]) == (1, 8)
+    assert "warnings" not in again.json()
+
+
 async def test_a_created_definition_reads_back_whole(
     client: httpx.AsyncClient, plane: Plane
 ) -> None:
