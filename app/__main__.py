@@ -86,6 +86,26 @@ def topics(
 
 
 @cli.command()
+def recover(
+    from_beginning: Annotated[
+        bool,
+        typer.Option(
+            "--from-beginning",
+            help="Apply the updates that Kafka still has again, instead of memberships alone.",
+        ),
+    ] = False,
+) -> None:
+    """Put back what Kafka knows after Redis lost everything; the workers must be stopped."""
+    import asyncio
+
+    from app.bootstrap import recover_partitions
+
+    settings = _start("recover")
+    report = asyncio.run(recover_partitions(settings, from_beginning=from_beginning))
+    typer.echo("\n".join(report.lines()))
+
+
+@cli.command()
 def local(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
     partitions: Annotated[

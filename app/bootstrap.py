@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from app.adapters.cli.clients import KafkaAccess
     from app.adapters.http.auth import Authenticator
+    from app.adapters.kafka.recover import RecoverReport
     from app.adapters.kafka.topics import TopicPlan
     from app.adapters.kafka.worker import WorkerOptions
 
@@ -84,6 +85,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
     from app.adapters.redis.definition_store import RedisDefinitionStore
     from app.adapters.redis.profile_reader import RedisProfileReader
+    from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
     from app.service.profile_memberships import ProfileMemberships
 
@@ -105,7 +107,7 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     parts = Parts(
         authenticator=_authenticator(settings),
-        definitions=Definitions(store, lambda: str(uuid.uuid4())),
+        definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
         memberships=ProfileMemberships(
             RedisProfileReader(redis, prefix, settings.partitions), store
         ),
@@ -227,6 +229,44 @@ def worker_options(settings: Settings) -> WorkerOptions:
         health_host=settings.worker_host,
         health_port=settings.worker_port,
     )
+
+
+async def recover_partitions(settings: Settings, *, from_beginning: bool) -> RecoverReport:
+    """Put back what Kafka knows, see `app.adapters.kafka.recover`.
+
+    Raises:
+        ConfigurationError, Unavailable: As `recover` does.
+    """
+    from app.adapters.kafka.positions import KafkaPositions
+    from app.adapters.kafka.publisher import transactional_publisher
+    from app.adapters.kafka.records import TopicNames
+    from app.adapters.kafka.recover import RecoverParts, recover
+    from app.adapters.redis.connection import connect
+    from app.adapters.redis.control_client import connect_control
+    from app.adapters.redis.definition_store import RedisDefinitionStore
+    from app.adapters.redis.partition_store import RedisPartitionStore
+
+    client, application_id = kafka_options(settings), settings.application_id
+    redis, control = connect(settings.redis_url), connect_control(settings.redis_url)
+    positions = KafkaPositions(client, application_id)
+    prefix = settings.redis_key_prefix
+    try:
+        return await recover(
+            RecoverParts(
+                positions,
+                RedisPartitionStore(redis, prefix),
+                RedisDefinitionStore(control, prefix),
+                TopicNames.of(settings.topic_prefix),
+                f"{settings.topic_prefix}definitions",
+                settings.partitions,
+                lambda at: transactional_publisher(client, application_id, at),
+            ),
+            from_beginning=from_beginning,
+        )
+    finally:
+        await positions.stop()
+        await redis.aclose()
+        await control.aclose()
 
 
 def run_local(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.domain.errors import ConfigurationError, Unavailable
 from app.service.assignment import GroupPosition
 
 _READ_TIMEOUT_MS = 200
+_NO_SUCH_GROUP = 69
 
 
 class KafkaPositions:
@@ -53,6 +54,19 @@ class KafkaPositions:
         epoch, sequence = _metadata(found.metadata)
         return GroupPosition(found.offset, epoch, sequence)
 
+    async def group_members(self) -> int:
+        """Return how many consumers are in the group now."""
+
+        async def ask(admin: AIOKafkaAdminClient) -> Any:
+            return await admin.describe_consumer_groups([self._group_id])
+
+        (answer,) = await self._ask(ask)
+        (group,) = answer.groups
+        code, _, _, _, _, members, *_ = group
+        if code not in (0, _NO_SUCH_GROUP):
+            raise Unavailable(f"Kafka does not describe group {self._group_id}: error {code}")
+        return len(members)
+
     async def partition_counts(self, topics: list[str]) -> dict[str, int]:
         """Return how many partitions each topic has.
 
@@ -83,6 +97,14 @@ class KafkaPositions:
         self, positions: Mapping[tuple[str, int], int], add: Callable[[KafkaRecord], None]
     ) -> None:
         """Hand every committed record from the given offsets to the end to `add`."""
+        async for records in self.read(positions):
+            for record in records:
+                add(record)
+
+    async def read(
+        self, positions: Mapping[tuple[str, int], int]
+    ) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+        """Yield every committed record from the given offsets to the end, some at a time."""
         async with self._reader() as reader:
             tps = [TopicPartition(topic, partition) for topic, partition in positions]
             starts = await reader.beginning_offsets(tps)
@@ -94,8 +116,7 @@ class KafkaPositions:
             while left:
                 batch = await reader.getmany(*left, timeout_ms=_READ_TIMEOUT_MS)
                 for records in batch.values():
-                    for record in records:
-                        add(record)
+                    yield records
                 left = {tp for tp in left if await reader.position(tp) < ends[tp]}
 
     @asynccontextmanager

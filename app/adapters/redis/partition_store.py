@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.keys import PartitionKeys, member_of, profile_of, sample_hash
-from app.adapters.redis.scripts import BEGIN_RECOVERY, CLAIM, COMMIT
+from app.adapters.redis.scripts import BEGIN_RECOVERY, CLAIM, COMMIT, RESTORE
 from app.domain.errors import ConfigurationError, Fenced
 from app.domain.model import ProfileKey, Tenant
 from app.service.partition import Outcome
@@ -151,6 +151,37 @@ class RedisPartitionStore:
         )
         if status != "ok":
             raise Fenced(f"partition {partition}: Redis answers {status} {detail}")
+
+    async def put_restored(
+        self, partition: int, states: Mapping[ProfileKey, bytes], gone: Sequence[ProfileKey]
+    ) -> None:
+        """Write and delete profiles of a partition that nobody owns, before `begin_restored`."""
+        keys = self.keys(partition)
+        pipe = self._redis.pipeline(transaction=False)
+        for key, packed in states.items():
+            pipe.set(keys.state(key), packed)
+            pipe.zadd(keys.profiles(key.tenant), {key.profile_id: sample_hash(key.profile_id)})
+        for key in gone:
+            pipe.delete(keys.state(key))
+            pipe.zrem(keys.profiles(key.tenant), key.profile_id)
+        with redis_errors():
+            await pipe.execute()
+
+    async def begin_restored(
+        self, partition: int, meta: Mapping[str, Argument], recovery: bytes
+    ) -> None:
+        """Let the next owner find a restored partition; `recovery` is empty for none.
+
+        Raises:
+            ConfigurationError: Redis has state of the partition by now.
+        """
+        fields = [str(part) for pair in meta.items() for part in pair]
+        status, _ = await self._script(RESTORE, partition, [recovery, *fields])
+        if status != "ok":
+            raise ConfigurationError(
+                f"Redis has got state of partition {partition} meanwhile: nothing may write to it"
+                " during a recovery"
+            )
 
     async def states(
         self, wanted: Mapping[int, Sequence[ProfileKey]]

@@ -98,3 +98,12 @@ return {'ok', head()}
 """
 )
 """Enter the replay of lost writes."""
+
+RESTORE = """
+-- ARGV: recovery state or nothing, then fields of the hash
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken', ''} end
+if ARGV[1] ~= '' then redis.call('SET', KEYS[4], ARGV[1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return {'ok', ''}
+"""
+"""Let a restored partition begin: the last write, so that an owner sees all of it or nothing."""
