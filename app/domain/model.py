@@ -50,9 +50,10 @@ class Origin(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there is one for each record, and a frozen one takes 0.9 µs to make, not 0.2.
+@dataclass(slots=True)
 class ProfileUpdate:
-    """One decoded record of the profile update topic.
+    """One decoded record of the profile update topic; nobody changes it.
 
     Attributes:
         event_id: For de-duplication; None is never a duplicate.
