@@ -86,7 +86,9 @@ def _measure(reader: Consumer, stage: Stage, meter: Meter, rate: float, seconds:
     found: list[float] = []
     stop_at: float | None = None
     while stop_at is None or time.monotonic() < stop_at:
-        for message in reader.consume(500, 0.02):
+        # One by one: `consume` holds what it has until the time given is over.
+        message = reader.poll(0.02)
+        if message is not None:
             now = time.monotonic()
             if message.error():
                 raise RuntimeError(str(message.error()))
