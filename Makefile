@@ -74,8 +74,9 @@ check: setup ## Lint, format, types and import rules; changes nothing
 test: setup ## Run all tests but the long ones; starts a real Kafka and Redis
 	$(BIN)/pytest -m "not bench and not long"
 
-test-long: setup ## Run the long forms of the fault and load tests
+test-long: setup ## Run the long forms of the fault, load and property tests; takes hours
 	$(BIN)/pytest -m long
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest --timeout 0 tests/property
 
 bench: setup ## Measure throughput, cost and latency (BENCH="--quick", "--help")
 	$(BIN)/python -m tests.bench $(BENCH)
