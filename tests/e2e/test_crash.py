@@ -1,11 +1,13 @@
-"""A worker whose reader breaks ends, so that whoever supervises it starts it anew."""
+"""A worker that cannot go on ends, so that whoever supervises it starts it anew."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from app.adapters.kafka import worker as worker_module
 from tests.integration.stream.harness import Bus, eventually
 from tests.services import LocalKafka, LocalRedis
 
@@ -36,3 +38,43 @@ async def test_a_worker_whose_reader_breaks_ends_with_a_failure(
         await worker._redis.aclose()
         await bus.close()
     assert status == 1
+
+
+class Ended(Exception):
+    """Stands for the end of the process."""
+
+
+async def test_a_worker_that_hangs_while_it_ends_is_ended(
+    kafka: LocalKafka, redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(kafka.bootstrap, redis_server.url)
+    await bus.create_topics()
+    worker = bus.worker()
+    close = worker.assignment.close
+    released = asyncio.Event()
+
+    async def hanging() -> None:
+        while not released.is_set():
+            # Heeds no cancellation, as a task that lost one does.
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        await close()
+
+    def ended(status: int) -> None:
+        raise Ended(status)
+
+    monkeypatch.setattr(worker.assignment, "close", hanging)
+    monkeypatch.setattr(worker_module, "_SHUT_DOWN_S", 0.5)
+    monkeypatch.setattr("os._exit", ended)
+    task = asyncio.create_task(worker.run())
+    try:
+        await eventually(lambda: len(worker.stream.owners) == 2 and not worker.problems())
+        worker.stop()
+        with pytest.raises(Ended, match="1"):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+    finally:
+        released.set()
+        (ending,) = (one for one in asyncio.all_tasks() if one.get_name() == "shut-down")
+        await ending
+        await worker._redis.aclose()
+        await bus.close()

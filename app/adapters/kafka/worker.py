@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import tempfile
 import time
@@ -339,11 +340,14 @@ class Worker:
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Shut down in bounded time: a worker that hangs is not started anew by anybody."""
-        try:
-            await asyncio.wait_for(self._shut_down(tasks), _SHUT_DOWN_S)
-        except TimeoutError:
-            self._failure = f"shutting down took more than {_SHUT_DOWN_S:.0f} s"
-            logger.critical("the worker ends: %s", self._failure)
+        ending = asyncio.create_task(self._shut_down(tasks), name="shut-down")
+        # Not `wait_for`, which waits on for a task that does not heed its cancellation.
+        await asyncio.wait([ending], timeout=_SHUT_DOWN_S)
+        if not ending.done():
+            logger.critical("the worker ends: shutting down took more than %d s", _SHUT_DOWN_S)
+            # An orderly exit would wait for the very tasks and threads that hang.
+            os._exit(1)
+        await ending
 
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         await self.assignment.close()
