@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ SESSION_MS = 4_000
 KILLS = 5
 BURST = 200
 RATE = 800
+LEAD = 1_000
+"""How many updates the traffic is ahead of the workers at most, so that the faults fall into it."""
 SETTLED_S = 240.0
 SAMPLE = 40
 
@@ -136,6 +139,7 @@ class Chaos:
             if len(burst) < BURST:
                 continue
             await self._send_burst(producer, topic, burst)
+            await eventually(partial(self._has_applied, len(self.work.sent) - LEAD), SETTLED_S)
             due = max(due + len(burst) / RATE, time.monotonic() - 1)
             await asyncio.sleep(max(due - time.monotonic(), 0))
             burst = []
@@ -172,14 +176,17 @@ class Chaos:
         name = f"offset:{self.bus.topics.updates}"
         return sum(int(meta.get(name, "0")) for meta in metas)
 
+    async def _has_applied(self, count: int) -> bool:
+        with suppress(Unavailable):
+            return await self.applied() >= count
+        return False
+
     async def _strike(self, faults: Sequence[Fault]) -> None:
         for fault in sorted(faults, key=lambda one: one.applied):
 
             async def reached(at: int = fault.applied) -> bool:
                 self._check_alive()
-                with suppress(Unavailable):
-                    return await self.applied() >= at
-                return False
+                return await self._has_applied(at)
 
             await eventually(reached, SETTLED_S)
             await fault.strike()
