@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from app.adapters.kafka.codecs import FORWARDED_FROM
 from app.adapters.kafka.update_fields import KafkaRecord
 from app.domain.errors import InvalidUpdate
 from app.domain.model import SEGMENT_NAMESPACE, MembershipChange, Origin, ProfileKey
+from app.domain.timestamps import iso_text
 
 BATCH_HEADER = "batch"
 
@@ -97,13 +97,6 @@ def batch_of(headers: Mapping[str, bytes]) -> tuple[int, int, int, int] | None:
     return int(partition), int(epoch), int(sequence), int(index)
 
 
-def timestamp(at_ms: int) -> str:
-    """Return ISO 8601 in UTC with milliseconds where there are any."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    spec = "milliseconds" if at_ms % 1000 else "seconds"
-    return moment.isoformat(timespec=spec).replace("+00:00", "Z")
-
-
 def change_record(topic: str, partition: int, change: MembershipChange) -> OutputRecord:
     """Return the record of one membership change (docs/topics.md)."""
     tenant, profile_id = change.key
@@ -124,7 +117,7 @@ def change_record(topic: str, partition: int, change: MembershipChange) -> Outpu
         "definitionVersion": change.definition_version,
         "status": change.status,
         "previousStatus": change.previous_status,
-        "lastQualificationTime": timestamp(change.at_ms),
+        "lastQualificationTime": iso_text(change.at_ms),
         "sequence": change.sequence,
         "cause": cause,
     }
