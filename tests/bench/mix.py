@@ -79,8 +79,8 @@ def _windowed(rng: random.Random, words: Vocabulary) -> str:
     window = rng.choice(("1 hours", "24 hours", "7 days", "30 days"))
     events = f'xEvent[eventType = "{event_type}" and timestamp occurs <= {window} before now]'
     if rng.random() < 0.6:
-        return f"{events}.count() >= {rng.randrange(3, 12)}"
-    return f"{events}.sum(commerce.order.priceTotal) > {rng.randrange(500, 5_000)}"
+        return f"{events}.count() >= {rng.randrange(5, 20)}"
+    return f"{events}.sum(commerce.order.priceTotal) > {rng.randrange(1_000, 8_000)}"
 
 
 def _sequence(rng: random.Random, words: Vocabulary) -> str:
@@ -127,6 +127,7 @@ class Updates:
             update["event"] = {
                 "eventType": rng.choice(self._words.event_types),
                 "web": {"webPageDetails": {"name": f"page {rank % 97}", "pageViews": {"value": 1}}},
+                "device": {"type": "mobile", "model": "Phone 12", "screenWidth": 390},
                 "commerce": {"order": {"priceTotal": rng.randrange(1, 200), "currencyCode": "EUR"}},
             }
         return profile_id, update
