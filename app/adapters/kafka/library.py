@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import aiokafka
+from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
 AIOKAFKA_VERSION = "0.14.0"
@@ -20,3 +24,26 @@ def shorten_transaction_backoff() -> None:
     """
     if aiokafka.__version__ == AIOKAFKA_VERSION:
         sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_S
+
+
+def ignore_unread_errors(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep the loop from complaining of Kafka's errors in futures that nobody reads.
+
+    A failed transaction fails several futures inside aiokafka that it awaits on other paths only
+    (of the transaction, and of each batch that waits to be sent). The call that was awaited has
+    raised the same error, so nothing is hidden; and a worker that was fenced logged dozens of
+    stack traces.
+    """
+    previous = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # Not of tasks: those are ours too.
+        is_unread = context.get("message") == "Future exception was never retrieved"
+        if is_unread and isinstance(context.get("exception"), KafkaError):
+            return
+        if previous is None:
+            loop.default_exception_handler(context)
+        else:
+            previous(loop, context)
+
+    loop.set_exception_handler(handle)
