@@ -304,7 +304,7 @@ class Chaos:
             *dead_letter_problems(letters, truth, bus.topics.updates),
             *await self._api_problems(expected, exists),
             *self.services.stop(),
-            *self.services.lines_with(lambda line: "Traceback" in line or "lost" in line),
+            *self.services.complaints(),
         ]
         self.note(
             f"{len(records)} records, {len(changes)} changes of {len(histories)} memberships,"

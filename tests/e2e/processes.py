@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,11 +134,21 @@ class Services:
             if service.is_running and service.process is not None:
                 service.process.kill()
 
-    def lines_with(self, is_wanted: Callable[[str], bool]) -> list[str]:
-        """Return the lines of all logs that are wanted, with the name of the log."""
-        return [
-            f"{log.name}: {line}"
-            for log in sorted(self.folder.glob("*.log"))
-            for line in log.read_text(errors="replace").splitlines()
-            if is_wanted(line)
-        ]
+    def complaints(self) -> list[str]:
+        """Return what the logs hold that no fault excuses: stack traces, and records lost."""
+        found = []
+        for log in sorted(self.folder.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            for number, line in enumerate(lines):
+                if "Traceback" in line:
+                    trace = [*itertools.takewhile(_is_of_trace, lines[number + 1 :])]
+                    end = number + 1 + len(trace)
+                    told = [*lines[max(number - 2, 0) : number], *trace[-6:], *lines[end : end + 1]]
+                    found.append("\n    ".join([f"{log.name}:{number + 1}: {line}", *told]))
+                elif "records are lost" in line:
+                    found.append(f"{log.name}: {line}")
+        return found
+
+
+def _is_of_trace(line: str) -> bool:
+    return line.startswith(" ")
