@@ -186,6 +186,23 @@ async def test_definitions_come_back_as_they_were(world):
     ]
 
 
+async def test_what_is_still_there_is_left_alone(world):
+    await live(world)
+    await eventually(world.is_without_workers)
+    lost, kept = world.partition("p-3"), 1 - world.partition("p-3")
+    async for key in world.redis.scan_iter(f"{world.store.keys(lost).meta[:-4]}*"):
+        await world.redis.delete(key)
+    before = await world.meta(kept)
+    head = await world.definition_store.head(world.tenant)
+
+    report = await world.recover()
+
+    assert set(report.profiles) == {lost}
+    assert report.definitions == {}
+    assert await world.meta(kept) == before
+    assert await world.definition_store.head(world.tenant) == head
+
+
 async def test_a_deleted_profile_and_an_unknown_segment_are_left_out(world):
     await live(world)
     async with world.working():
