@@ -6,6 +6,7 @@ import argparse
 import os
 import pstats
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,8 @@ def _arguments() -> Plan:
 
 def main() -> None:
     plan = _arguments()
+    # Ended from outside, the servers and their data must go as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     results = Results(plan.profiles, load_before=os.getloadavg()[0])
     RESULTS.mkdir(exist_ok=True)
