@@ -89,6 +89,7 @@ class Owner:
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
         in_flight: Batches read that did not arrive yet.
+        polled_in_cycle: Number of the stream's cycle when the last of them was read.
         progress_at: Monotonic clock of the last commit, or of becoming ready.
     """
 
@@ -121,6 +122,7 @@ class Owner:
     alone_size: int = 1
     is_timer_suspect: bool = False
     in_flight: int = 0
+    polled_in_cycle: int = 0
     progress_at: float = 0.0
 
     @property

@@ -35,6 +35,7 @@ TIMER_SLICE = 256
 _TICK_S = 0.02
 _FRESH_MS = 2_000
 _STRAGGLERS_S = 0.02
+_CYCLES_TO_ARRIVE = 3
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 Wanted = Mapping[int, Sequence[ProfileKey]]
@@ -95,6 +96,7 @@ class Stream:
         self._publishing = Publishing(metrics, lambda owner, error: self._lose(owner, error))
         self._busy = asyncio.Lock()
         self._is_stopping = False
+        self._cycles = 0
         self.owners: dict[int, Owner] = {}
         self.unavailable = ""
 
@@ -128,7 +130,16 @@ class Stream:
         owner = self._current(partition, lease)
         if owner is not None:
             owner.position = position
-            owner.in_flight += count > 0
+            if count:
+                owner.in_flight += 1
+                owner.polled_in_cycle = self._cycles
+
+    def is_astray(self, owner: Owner) -> bool:
+        """Whether a batch was read but does not arrive.
+
+        Told by cycles, not by time: while one long cycle has the processor nothing can arrive.
+        """
+        return owner.in_flight > 0 and self._cycles - owner.polled_in_cycle > _CYCLES_TO_ARRIVE
 
     def out_of_range(self, partition: int, lease: int) -> None:
         """Run the whole assignment again: it tells how much is lost."""
@@ -202,6 +213,7 @@ class Stream:
         return any(owner.is_ready and owner.in_flight > 0 for owner in self.owners.values())
 
     async def _cycle(self) -> None:
+        self._cycles += 1
         now_ms = time.time_ns() // 1_000_000
         batches = [
             batch

@@ -371,7 +371,7 @@ class Worker:
                 self.metrics.lag.labels(str(owner.partition)).set(owner.lag)
                 if owner.lag == 0 or not owner.is_ready or self.stream.unavailable:
                     owner.progress_at = now
-                elif owner.in_flight > 0 and now - owner.progress_at > _ASTRAY_S:
+                elif now - owner.progress_at > _ASTRAY_S and self.stream.is_astray(owner):
                     self.assignment.lose(owner, Unavailable("a batch was lost on the way"))
                 elif now - owner.progress_at > self._options.stuck_s:
                     raise SegmentationError(

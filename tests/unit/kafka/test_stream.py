@@ -1,0 +1,61 @@
+"""A batch that was read but has not arrived: on its way, or lost."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from app.adapters.kafka.metrics import WorkerMetrics
+from app.adapters.kafka.owner import Owner
+from app.adapters.kafka.records import TopicNames
+from app.adapters.kafka.stream import Stream, StreamLimits
+from app.adapters.kafka.transport import Position, RecordBatch
+from app.domain.limits import EngineLimits
+from app.service.partition import PartitionEngine
+
+LEASE = 1
+
+
+def make_stream() -> tuple[Stream, Owner]:
+    nothing: Any = None
+    catalogues: Any = SimpleNamespace(current={})
+    stream = Stream(nothing, nothing, catalogues, StreamLimits(), WorkerMetrics())
+    owner = Owner(0, LEASE, TopicNames.of(""), PartitionEngine(EngineLimits()), is_ready=True)
+    stream.owners[0] = owner
+    return stream, owner
+
+
+async def cycles(stream: Stream, count: int) -> None:
+    for _ in range(count):
+        await stream._cycle()
+
+
+async def test_a_batch_that_no_cycle_could_have_taken_is_on_its_way():
+    stream, owner = make_stream()
+    await cycles(stream, 10)
+    stream.polled(0, LEASE, Position(5, 5, 0), 5)
+    await cycles(stream, 1)
+    assert not stream.is_astray(owner)
+
+
+async def test_a_batch_that_several_cycles_did_not_see_is_astray():
+    stream, owner = make_stream()
+    stream.polled(0, LEASE, Position(5, 5, 0), 5)
+    await cycles(stream, 10)
+    assert stream.is_astray(owner)
+
+
+async def test_nothing_read_is_never_astray():
+    stream, owner = make_stream()
+    stream.polled(0, LEASE, Position(0, 0, 0), 0)
+    await cycles(stream, 10)
+    assert not stream.is_astray(owner)
+
+
+async def test_a_batch_that_arrived_is_not_astray():
+    stream, owner = make_stream()
+    stream.polled(0, LEASE, Position(5, 5, 0), 5)
+    stream.offer(RecordBatch(0, LEASE, 0, 5, []))
+    owner.pending.clear()
+    await cycles(stream, 10)
+    assert not stream.is_astray(owner)
