@@ -14,7 +14,6 @@ from app.adapters.kafka.records import (
     change_record,
     memberships_record,
     pack_outbox,
-    timestamp,
     unpack_outbox,
     with_batch_headers,
 )
@@ -28,6 +27,7 @@ from app.adapters.kafka.recovery import (
 )
 from app.adapters.redis.keys import PartitionKeys, member_of, profile_of, sample_hash
 from app.domain.model import Cause, Membership, MembershipChange, Origin, ProfileKey, Tenant
+from app.domain.timestamps import iso_text
 from app.service.assignment import (
     GroupPosition,
     InputStart,
@@ -115,7 +115,7 @@ def test_a_change_as_published():
 
 @pytest.mark.parametrize("at_ms", [0, 1, 999, 1_767_607_200_000, 8_772_796_799_999])
 def test_times_are_read_back_as_written(at_ms):
-    assert milliseconds(timestamp(at_ms)) == at_ms
+    assert milliseconds(iso_text(at_ms)) == at_ms
 
 
 def outbox_of(sequence, *records, epoch=2):
