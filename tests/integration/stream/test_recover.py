@@ -40,8 +40,10 @@ class World(Bus):
             given = DefinitionInput(name, text, "_xdm.context.profile")
             await definitions.create(self.tenant, given, 1_000)
         rows = await self.redis.xrange(self.definition_store._keys.outbox(self.tenant))
+        assert rows
         async with self.producer() as producer:
             for _, row in rows:
+                assert isinstance(row, dict)
                 await producer.send_and_wait(
                     self.definitions_topic, row[b"value"], key=row[b"key"], partition=0
                 )

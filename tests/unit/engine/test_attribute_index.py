@@ -104,6 +104,16 @@ def test_what_stands_beside_an_equality_concerns_only_who_satisfies_it() -> None
     assert affected(catalogue, {"city": "c7", "age": 30}, {"city": "c8"}) == {"s7", "s8"}
 
 
+def test_every_way_to_satisfy_the_equality_counts() -> None:
+    catalogue = catalogue_of(
+        ['city in ["Oslo", "Rome"] and age > 20', 'city = "Oslo" and age > 20']
+    )
+
+    assert affected(catalogue, {"city": "Rome", "age": 10}, {"age": 30}) == {"s0"}
+    assert affected(catalogue, {"city": ["Rome", "Oslo"]}, {"age": 30}) == {"s0", "s1"}
+    assert affected(catalogue, {"city": [["Oslo"]]}, {"age": 30}) == {"s0", "s1"}
+
+
 def test_a_branch_that_is_replaced_concerns_what_is_read_below() -> None:
     catalogue = catalogue_of(['home.address.zip = "1"', 'home.address.zip = "2"', "home.name"])
     before = {"home": {"address": {"zip": "1"}, "name": "x"}}

@@ -365,3 +365,67 @@ def test_a_segment_that_nobody_knows_any_more_is_forgotten_without_a_word() -> N
     assert profile.event(5).changes == []
     assert profile.state.members == b"\x01"
     assert dict(profile.state.details.items()).keys() == {0}
+
+
+def test_who_asks_for_a_removed_segment_is_asked_again() -> None:
+    profile = Profile(COUNT.format(1), 'inSegment("s0")', cache=10)
+    profile.event()
+    kept = profile.store.catalogue.analysed["s1"].definition
+    profile.store.define([kept], [RemovedDefinition("s0", 0, 1)], "2-b")
+
+    left = [(one.segment_id, one.status) for one in profile.event(5).changes]
+
+    assert left == [("s0", "exited"), ("s1", "exited")]
+
+
+# -- clock and timers ------------------------------------------------------------------------
+
+
+def test_the_clock_never_runs_back() -> None:
+    profile = Profile(COUNT.format(2))
+    profile.event(1_000)
+
+    outcome = profile.event(0)
+
+    assert outcome.clock_ms == BASE_MS + 1_000
+    assert brief(outcome) == [("s0", "realized", 1_000, "event")]
+
+
+def test_the_clock_never_runs_ahead_of_the_wall() -> None:
+    profile = Profile(COUNT.format(1))
+    update = make_update(KEY, 1, BASE_MS + 9_000, event={"eventType": "a"}, event_ms=BASE_MS)
+
+    outcome = profile.store.apply([update], BASE_MS + 5)
+
+    assert outcome.clock_ms == BASE_MS + 5
+    assert brief(outcome) == [("s0", "realized", 5, "event")]
+
+
+def test_a_timer_that_fires_in_vain_is_written_again() -> None:
+    profile = Profile(WINDOW.format(1))
+    profile.event(0)
+    profile.store.timers[KEY] = BASE_MS + 1  # as the stored one, had it been early
+
+    assert profile.tick(2).timers == {KEY: BASE_MS + DAY_MS + 1}
+
+
+def test_each_new_profile_begins_with_the_answers_of_its_time() -> None:
+    store = Store(["currentDayOfMonth() > 15"], EngineLimits(), 0)
+    found = []
+    for number, day in enumerate((0, 20, 20)):
+        key, at_ms = ProfileKey(TENANT, f"p{number}"), BASE_MS + day * DAY_MS
+        store.apply([make_update(key, number, at_ms, attributes={})], at_ms)
+        found.append(store.members(key))
+
+    assert found == [set(), {"s0"}, {"s0"}]
+
+
+@pytest.mark.parametrize("cache", [0, 10])
+def test_a_rule_over_the_events_themselves_does_not_see_forgotten_ones(cache: int) -> None:
+    text = "(exists E from xEvent where E.n = n)"
+    profile = Profile(text, limits=EngineLimits(retention_events=2), cache=cache)
+    profile.event(0, attributes={"n": 1}, body={"n": 1})
+    profile.event(1)
+
+    assert profile.members == {"s0"}
+    assert brief(profile.event(2)) == [("s0", "exited", 2, "event")]
