@@ -217,6 +217,20 @@ def test_the_stub_is_forgotten_after_the_retention_time() -> None:
     assert [one.sequence for one in profile.event(1_008).changes] == [1]
 
 
+def test_nothing_of_a_deleted_profile_stays_beside_the_new_one() -> None:
+    profile = Profile()
+    profile.event(0, body={"secret": 1})
+    updates = [
+        make_update(KEY, 2, BASE_MS + 5, deletes=True),
+        make_update(KEY, 3, BASE_MS + 6, event={"eventType": "b"}, event_ms=BASE_MS + 6),
+    ]
+
+    profile.store.apply(updates, BASE_MS + 6)
+
+    assert b"secret" not in (profile.store.events[KEY] or b"")
+    assert b'"b"' in (profile.store.events[KEY] or b"")
+
+
 def test_deleting_what_is_not_there_says_nothing() -> None:
     outcome = Profile(COUNT.format(1)).send(deletes=True)
 
