@@ -119,6 +119,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.mix.seed)
+        self._poisoned = 0
         self._by_profile: dict[str, list[Sent]] = {}
 
     def first_phase(self) -> Iterator[Sent]:
@@ -163,9 +164,10 @@ class Workload:
         if kind < 8:
             self.deleted.add(profile_id)
             return Sent(number, profile_id, "tombstone")
-        # Large ones are few: a megabyte each.
-        choices = POISON if rng.random() < 0.1 else POISON[:-1]
-        code, has_key, value = rng.choice(choices)
+        self._poisoned += 1
+        # Each kind once; after that all but the last, of which each is a megabyte.
+        is_new = self._poisoned <= len(POISON)
+        code, has_key, value = POISON[-self._poisoned] if is_new else rng.choice(POISON[:-1])
         return Sent(number, profile_id, code, has_key=has_key, raw=value)
 
     def _duplicate(self, profile_id: str) -> Sent:
