@@ -443,3 +443,41 @@ def test_a_rule_over_the_events_themselves_does_not_see_forgotten_ones(cache: in
 
     assert profile.members == {"s0"}
     assert brief(profile.event(2)) == [("s0", "exited", 2, "event")]
+
+
+def test_an_earlier_due_time_is_noticed_by_a_profile_in_memory() -> None:
+    hour = 'xEvent[eventType = "b" and timestamp occurs <= 1 hour before now]'
+    profile = Profile(WINDOW.format(1), hour, cache=10)
+    profile.event(0)
+    profile.event(1, "c")
+    profile.event(2, "b")
+
+    assert brief(profile.event(2 * 3_600_000, "c")) == [("s1", "exited", 3_600_003, "time")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WINDOW.format(1),
+        "chain(xEvent, timestamp, [A: WHAT(true) WHEN(<= 1 day before now),"
+        " B: WHAT(true) WHEN(<= 1 day before now)])",
+    ],
+)
+def test_what_is_overdue_when_the_definitions_change_is_not_lost(text: str) -> None:
+    profile = Profile(text, cache=10)
+    profile.event(0)
+    profile.event(1)
+    more = definition_set([text, "age = 1"]).definitions
+    profile.store.define(more, [], "2-b")
+
+    assert profile.members == {"s0"}
+    assert brief(profile.send(3 * DAY_MS, attributes={})) == [("s0", "exited", 3 * DAY_MS, "time")]
+
+
+def test_a_duplicate_from_before_the_deletion_stays_one() -> None:
+    profile = Profile("age = 1")
+    profile.send(event_id="e1", attributes={"age": 1})
+    profile.send(5, deletes=True)
+
+    assert profile.send(6, event_id="e1", attributes={"age": 1}).duplicates == 1
+    assert profile.members == set()
