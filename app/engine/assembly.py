@@ -37,7 +37,7 @@ from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number
 from app.engine.terms import Breakpoints, Term
-from app.engine.tests_of import all_of, any_of, compare_term, negation, truth_of
+from app.engine.tests_of import all_of, any_of, compare_term, membership, negation, truth_of
 from app.engine.timeline import Timeline
 from app.engine.windows import ALWAYS
 
@@ -104,7 +104,7 @@ class Assembly:
             case Negation(operand):
                 return negation(self._test(rank, operand, tracked))
             case SegmentLeaf(segment_id):
-                return _member(self._ordinals.get(segment_id))
+                return membership(self._ordinals.get(segment_id))
             case AttributeLeaf(expression):
                 return self._attribute_test(rank, expression, tracked)
             case TermLeaf(spec, operator, constant):
@@ -218,16 +218,6 @@ class Assembly:
         for timeline in timelines.values():
             timeline.finish(_keep_newest(timeline))
         return timelines
-
-
-def _member(ordinal: int | None) -> Test:
-    if ordinal is None:
-        return lambda frame: False
-
-    def test(frame: Frame) -> bool:
-        return bool(frame.members >> ordinal & 1)
-
-    return test
 
 
 @lru_cache(maxsize=65_536)

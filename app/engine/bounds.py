@@ -13,23 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.domain.limits import DAY_MS
 from app.pql.ast import Unit
-from app.pql.calendar import shift, truncate
+from app.pql.calendar import FIXED_UNITS_MS, shift, truncate
 
 MIN_MS = -(1 << 62)
 MAX_MS = 1 << 62
 NEVER = 1 << 62
 """Returned where a computed instant never comes."""
 
-FIXED_UNITS: dict[str, int] = {
-    "millisecond": 1,
-    "second": 1_000,
-    "minute": 60_000,
-    "hour": 3_600_000,
-    "day": 86_400_000,
-    "week": 604_800_000,
-}
-_DAY_MS = 86_400_000
 # Steps of a search: over days more than any calendar, over milliseconds more than a day.
 _SEARCH_LIMIT = 1 << 28
 
@@ -129,25 +121,25 @@ class CalendarBound:
 
     def floor(self, now_ms: int) -> int:
         """Return a day less: clamping takes back no more."""
-        return self.at(now_ms) - _DAY_MS
+        return self.at(now_ms) - DAY_MS
 
     def passes(self, ts_ms: int, now_ms: int) -> int:
         """Search the day first: the values at the ends of days never go back, nor within a day."""
-        day = now_ms // _DAY_MS
+        day = now_ms // DAY_MS
         if self._at_day_end(day) <= ts_ms:
             day = _first(lambda later: self._at_day_end(later) > ts_ms, day)
         if day == NEVER:
             return NEVER
-        start_ms = max(now_ms, day * _DAY_MS - 1)
+        start_ms = max(now_ms, day * DAY_MS - 1)
         return _first(lambda at_ms: self.at(at_ms) > ts_ms, start_ms)
 
     def returns(self, ts_ms: int, now_ms: int) -> int:
         """Return the next midnight if that takes it back; no later one can if it does not."""
-        midnight_ms = (now_ms // _DAY_MS + 1) * _DAY_MS
+        midnight_ms = (now_ms // DAY_MS + 1) * DAY_MS
         return midnight_ms if self.at(midnight_ms) <= ts_ms else NEVER
 
     def _at_day_end(self, day: int) -> int:
-        return self.at((day + 1) * _DAY_MS - 1)
+        return self.at((day + 1) * DAY_MS - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +220,8 @@ def _first(holds: Callable[[int], bool], after: int) -> int:
 
 def shifted(bound: Bound, amount: int, unit: Unit) -> Bound:
     """Return the bound moved by `amount` calendar units."""
-    if unit in FIXED_UNITS:
-        return plus(bound, amount * FIXED_UNITS[unit])
+    if unit in FIXED_UNITS_MS:
+        return plus(bound, amount * FIXED_UNITS_MS[unit])
     if isinstance(bound, Fixed):
         return Fixed(shift(bound.instant_ms, amount, unit))
     steps, offset_ms = _steps_of(bound)

@@ -18,9 +18,10 @@ from app.engine.loops import compile_aggregate, compile_chain, compile_comprehen
 from app.engine.methods import compile_call, compile_method
 from app.engine.scope import Scope
 from app.engine.tables import Number
-from app.engine.tests_of import all_of, any_of
+from app.engine.tests_of import all_of, any_of, membership
 from app.pql import ast
 from app.pql.values import (
+    ORDERINGS,
     arithmetic,
     compare,
     equal,
@@ -156,7 +157,7 @@ class Compiler:
     def _call(self, node: ast.Call, scope: Scope) -> Evaluator:
         match node:
             case ast.Call("inSegment", (ast.Literal(segment_id),)):
-                return _membership(self._ordinals.get(str(segment_id)))
+                return membership(self._ordinals.get(str(segment_id)))
             case ast.Call("if", (condition, positive, otherwise)):
                 return self._choice(condition, positive, otherwise, scope)
         return compile_clock_function(node.function) or compile_call(self, node, scope)
@@ -250,12 +251,6 @@ def _slot(index: int) -> Evaluator:
     return lambda frame: frame.slots[index]
 
 
-def _membership(ordinal: int | None) -> Evaluator:
-    if ordinal is None:
-        return lambda frame: False
-    return lambda frame: bool(frame.members >> ordinal & 1)
-
-
 def _against_constant(operator: str, left: Evaluator, constant: Any) -> Evaluator | None:
     """Return a quicker comparison for the type the constant has; others take the long way."""
     if operator == "=" and isinstance(constant, str):
@@ -265,9 +260,9 @@ def _against_constant(operator: str, left: Evaluator, constant: Any) -> Evaluato
             return value == constant if type(value) is str else equal(value, constant)
 
         return is_text
-    if type(constant) not in (int, float) or operator not in _ORDERINGS:
+    if type(constant) not in (int, float) or operator not in ORDERINGS:
         return None
-    ordering = _ORDERINGS[operator]
+    ordering = ORDERINGS[operator]
 
     def is_beyond(frame: Frame) -> bool:
         value = left(frame)
@@ -278,12 +273,6 @@ def _against_constant(operator: str, left: Evaluator, constant: Any) -> Evaluato
     return is_beyond
 
 
-_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-}
 _BOOLEAN_OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "in", "notIn", "like", "matches"})
 
 

@@ -16,6 +16,7 @@ from app.engine.rewrite import bind_item, conjuncts, reads_of, rebuild
 from app.engine.terms import TermKind
 from app.engine.windows import ALWAYS, Interval, intersect, window_of
 from app.pql import ast
+from app.pql.words import MIRRORED
 
 AGGREGATES: dict[str, TermKind] = {
     "count": "count",
@@ -24,7 +25,6 @@ AGGREGATES: dict[str, TermKind] = {
     "min": "min",
     "max": "max",
 }
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,12 +285,12 @@ class _Decomposer:
         return ChainLeaf(ChainSpec(tuple(steps)))
 
     def _comparison(self, node: Any) -> Condition | None:
-        if not isinstance(node, ast.Binary) or node.operator not in _MIRRORED:
+        if not isinstance(node, ast.Binary) or node.operator not in MIRRORED:
             return None
         left, right = node.left, node.right
         operator: str = node.operator
         if _number(left) is not None:
-            left, right, operator = right, left, _MIRRORED[operator]
+            left, right, operator = right, left, MIRRORED[operator]
         constant = _number(right)
         spec = self._aggregate(left)
         if constant is None or spec is None:

@@ -8,9 +8,6 @@ from app.engine.evaluation import Evaluator, Transition, Work, bits
 from app.engine.tables import Matches, MatchTable
 from app.engine.working import Profile
 
-# What an event enters a timeline with that only counts.
-_COUNTED = (None,)
-
 
 class Migration:
     """Moves profiles of older catalogues to the evaluator's."""
@@ -100,10 +97,7 @@ class Migration:
         for event in kept:
             frame.slots[0] = event.body
             for timeline in self._catalogue.timelines_for(event.body.get("eventType")):
-                if timeline.accepts is not None and not timeline.accepts(frame):
-                    continue
-                numbers = _COUNTED if timeline.numbers is None else timeline.numbers(frame)
-                for number in numbers:
+                for number in timeline.entries(frame):
                     matches = found.setdefault(timeline.key, Matches())
                     timeline.add(matches, event.order, number)
         oldest = kept[0].order if kept else 0

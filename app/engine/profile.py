@@ -24,10 +24,10 @@ STATE_VERSION = 1
 _VERSION_BYTE = bytes([STATE_VERSION])
 
 # An event's order: its time in ms, then its arrival number in the profile. One integer, so that
-# sorting, searching and storing need no pairs. 43 + 20 bits fit a signed 64-bit integer.
+# sorting, searching and storing need no pairs. 43 + 20 bits fit a signed 64-bit integer;
+# ingestion refuses instants from 2248 on.
 ORDER_BITS = 20
 _ARRIVAL_MASK = (1 << ORDER_BITS) - 1
-MAX_EVENT_MS = 1 << 43
 MAX_ORDER = 1 << 63
 """Above the order of every event."""
 
@@ -83,7 +83,7 @@ class ProfileState:
 
 
 class _Packed(msgspec.Struct, array_like=True, gc=False):
-    """The stored shape; words are little endian."""
+    """The stored shape; words are in the byte order of the machine, which is little endian."""
 
     tag: str
     attributes_json: bytes

@@ -7,8 +7,7 @@ from typing import Any
 from app.engine.attribute_index import AttributeIndex, PathReaders, may_be_coerced
 from app.engine.rewrite import profile_path
 from app.pql import ast
-
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
+from app.pql.words import MIRRORED
 
 
 def file_condition(index: AttributeIndex, expression: Any, rank: int) -> bool:
@@ -18,7 +17,7 @@ def file_condition(index: AttributeIndex, expression: Any, rank: int) -> bool:
         False if the condition has no form that the index knows; nothing was filed then.
     """
     match expression:
-        case ast.Binary(operator, left, right) if operator in _MIRRORED:
+        case ast.Binary(operator, left, right) if operator in MIRRORED:
             return _file_comparison(index, operator, left, right, rank)
         case ast.Binary("in" | "notIn" as operator, left, ast.ListLiteral(items)):
             constants = [item.value for item in items if _is_constant(item)]  # type: ignore[union-attr]  # narrowed by _is_constant
@@ -74,7 +73,7 @@ def _file_comparison(
     index: AttributeIndex, operator: str, left: Any, right: Any, rank: int
 ) -> bool:
     if isinstance(left, ast.Literal):
-        left, right, operator = right, left, _MIRRORED[operator]
+        left, right, operator = right, left, MIRRORED[operator]
     if not _is_constant(right):
         return False
     if operator in ("=", "!="):

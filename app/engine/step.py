@@ -112,14 +112,10 @@ class Stepper:
         scope = self._evaluator.frame
         scope.slots[0] = body
         for timeline in self.catalogue.timelines_for(body.get("eventType")):
-            if timeline.accepts is not None and not timeline.accepts(scope):
-                continue
-            if timeline.numbers is not None:
-                for number in timeline.numbers(scope):
-                    self._enter(state, timeline, order, number, work)
-                continue
-            self._enter(state, timeline, order, None, work)
-            for chain, is_last in timeline.chains:
+            entries = timeline.entries(scope)
+            for number in entries:
+                self._enter(state, timeline, order, number, work)
+            for chain, is_last in timeline.chains if entries else ():
                 # The newest event of all completes a sequence only as its last step.
                 if is_last or not is_newest:
                     work.chains[chain.key] = chain

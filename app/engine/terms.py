@@ -23,6 +23,7 @@ from app.engine.profile import ORDER_BITS
 from app.engine.tables import Matches, Number
 from app.engine.windows import ALWAYS, Interval
 from app.pql import library
+from app.pql.values import INT64
 
 TermKind = Literal["count", "sum", "average", "min", "max"]
 
@@ -43,15 +44,12 @@ def exact_total(values: list[Number]) -> Number | None:
     Integers, the common case, need neither a look at each item nor exact summation.
     """
     total = sum(values)
-    if type(total) is int and -_INT64 <= total < _INT64:
+    if type(total) is int and -INT64 <= total < INT64:
         return total
     if type(total) is float and isfinite(total):
         return fsum(values)
     exact: Number | None = library.total(values)
     return exact
-
-
-_INT64 = 1 << 63
 
 
 @dataclass(slots=True)

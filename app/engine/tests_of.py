@@ -9,15 +9,12 @@ from typing import Any
 from app.engine.frame import Frame, Test
 from app.engine.tables import Number
 from app.engine.terms import Term
-from app.pql.values import truth
+from app.pql.values import ORDERINGS, truth
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
+    **ORDERINGS,
 }
 
 
@@ -60,6 +57,13 @@ def any_of(tests: Sequence[Test]) -> Test:
 def negation(test: Test) -> Test:
     """Return the opposite."""
     return lambda frame: not test(frame)
+
+
+def membership(ordinal: int | None) -> Test:
+    """Return whether the profile is in a segment; in one that is not known it never is."""
+    if ordinal is None:
+        return lambda frame: False
+    return lambda frame: bool(frame.members >> ordinal & 1)
 
 
 def truth_of(key: int) -> Test:

@@ -76,6 +76,12 @@ class Timeline:
             return False
         return all(any(_reaches(mine, theirs) for mine in self.lows) for theirs in other.lows)
 
+    def entries(self, frame: Frame) -> Sequence[Number | None]:
+        """Return what the event in slot 0 enters with: its numbers, one None, or nothing."""
+        if self.accepts is not None and not self.accepts(frame):
+            return ()
+        return _COUNTED if self.numbers is None else self.numbers(frame)
+
     def add(self, matches: Matches, order: int, number: Number | None) -> int:
         """Insert an event; return its index."""
         orders = matches.orders
@@ -162,6 +168,9 @@ class Timeline:
             if term_ms < due_ms:
                 due_ms = term_ms
         return due_ms
+
+
+_COUNTED = (None,)
 
 
 def _reaches(mine: Bound, theirs: Bound) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from app.pql import calendar, regex
 from app.pql.values import (
+    INT64,
     EventItem,
     Value,
     any_pair,
@@ -22,8 +23,6 @@ from app.pql.values import (
     same,
     unequal,
 )
-
-_INT64 = 2**63
 
 
 def fold(text: str) -> str:
@@ -137,7 +136,7 @@ def _sum(numbers: Iterable[int | float]) -> int | float | None:
     items = list(numbers)
     if all(isinstance(item, int) for item in items):
         whole = sum(items)
-        return whole if -_INT64 <= whole < _INT64 else _sum_doubles([whole])
+        return whole if -INT64 <= whole < INT64 else _sum_doubles([whole])
     return _sum_doubles(items)
 
 

@@ -7,6 +7,7 @@ raises, whatever the value. `EventItem` marks experience events, which are equal
 from __future__ import annotations
 
 import math
+import operator as operators
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -16,7 +17,8 @@ Value: TypeAlias = Any
 
 _NUMBER = re.compile(r"\s*-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*", re.ASCII)
 _LONGEST_NUMBER = 40
-_INT64 = 2**63
+INT64 = 2**63
+"""Integers from this on, either way, become doubles."""
 
 
 class EventItem(dict[str, Any]):
@@ -107,7 +109,7 @@ def _to_text(value: Value) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if type(value) is int:
-        return str(value) if -_INT64 <= value < _INT64 else None
+        return str(value) if -INT64 <= value < INT64 else None
     return repr(value) if type(value) is float else None
 
 
@@ -180,15 +182,16 @@ def compare(operator: str, left: Value, right: Value) -> bool:
         return any_pair(lambda first, second: compare(operator, first, second), left, right)
     if not (is_number(left) and is_number(right)):
         return False
-    return bool(_ORDERINGS[operator](left, right))
+    return ORDERINGS[operator](left, right)
 
 
-_ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
+ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
 }
+"""On two numbers."""
 
 
 def is_in(item: Value, collection: Value) -> bool:
@@ -243,7 +246,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], int | float]] = {
 
 def _finite(number: float) -> int | float | None:
     if isinstance(number, int):
-        return number if -_INT64 <= number < _INT64 else float(number)
+        return number if -INT64 <= number < INT64 else float(number)
     return number if math.isfinite(number) else None
 
 

@@ -46,3 +46,13 @@ UNITS: Final[dict[str, Unit]] = {
 
 PLURALS: Final[dict[str, str]] = {"century": "centuries", "millennium": "millennia"}
 """Units whose plural is not formed with an s."""
+
+MIRRORED: Final[dict[str, str]] = {
+    "=": "=",
+    "!=": "!=",
+    "<": ">",
+    "<=": ">=",
+    ">": "<",
+    ">=": "<=",
+}
+"""The comparison with its sides exchanged."""
