@@ -148,3 +148,33 @@ class ChildProcess:
                 )
             time.sleep(_POLL_S)
         return False
+
+
+class ProcessOwner:
+    """What a server and a service have in common: one child process, and what is known of it."""
+
+    _process: ChildProcess
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+        return self._process.name
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 before the first start."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.is_running
+
+    @property
+    def log_file(self) -> Path:
+        """What it writes."""
+        return self._process.log_file
+
+    def how_it_ended(self) -> str:
+        """Return its status and what it wrote last."""
+        return self._process.how_it_ended()

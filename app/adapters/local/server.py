@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from app.adapters.local.ports import free_ports
-from app.adapters.local.process import ChildProcess
+from app.adapters.local.process import ChildProcess, ProcessOwner
 from app.domain.errors import Unavailable
 
 _ATTEMPTS = 5
@@ -15,7 +15,7 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 15.0
 
 
-class LocalServer(ABC):
+class LocalServer(ProcessOwner, ABC):
     """A server process on loopback, with its data in one folder.
 
     The first start takes free ports; later ones keep them, so that clients find it again.
@@ -32,26 +32,6 @@ class LocalServer(ABC):
         self._data = folder / "data"
         self._ports: list[int] = []
         self._process = ChildProcess(name, folder / f"{name}.log")
-
-    @property
-    def name(self) -> str:
-        """What it is, for messages."""
-        return self._process.name
-
-    @property
-    def pid(self) -> int:
-        """Process id; 0 before the first start."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there."""
-        return self._process.is_running
-
-    @property
-    def log_file(self) -> Path:
-        """What the server writes."""
-        return self._process.log_file
 
     def start(self) -> None:
         """Start it and return when it answers.
@@ -80,12 +60,8 @@ class LocalServer(ABC):
         """Whether it works: `start` returned, and it is still there."""
         return self.is_running
 
-    def ask_to_stop(self) -> None:  # noqa: B027  # nothing to do is the answer, not a gap
+    def ask_to_stop(self) -> None:  # nothing to do is the answer, not a gap
         """Do nothing: what uses the server stops first."""
-
-    def how_it_ended(self) -> str:
-        """Return its status and what it wrote last."""
-        return self._process.how_it_ended()
 
     def stop(self) -> None:
         """Stop it in order; kill it if that takes too long."""

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.adapters.local.ports import LOOPBACK, free_ports
-from app.adapters.local.process import ChildProcess
+from app.adapters.local.process import ChildProcess, ProcessOwner
 
 _READY_TIMEOUT_S = 1.0
 _STOP_TIMEOUT_S = 30.0
 
 
-class LocalService:
+class LocalService(ProcessOwner):
     """One process of ours.
 
     Args:
@@ -39,26 +39,6 @@ class LocalService:
         self._wanted_port = port
         self._process = ChildProcess(name, log_folder / f"{name}.log")
         self.port = port
-
-    @property
-    def name(self) -> str:
-        """Its name, for messages."""
-        return self._process.name
-
-    @property
-    def pid(self) -> int:
-        """Process id; 0 before the first start."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there."""
-        return self._process.is_running
-
-    @property
-    def log_file(self) -> Path:
-        """What it writes."""
-        return self._process.log_file
 
     @property
     def url(self) -> str:
@@ -91,7 +71,3 @@ class LocalService:
     def stop(self) -> None:
         """Stop it in order; kill it if that takes too long."""
         self._process.stop(_STOP_TIMEOUT_S)
-
-    def how_it_ended(self) -> str:
-        """Return its status and what it wrote last."""
-        return self._process.how_it_ended()
