@@ -16,12 +16,12 @@ from app.adapters.kafka.records import (
     memberships_record,
     with_batch_headers,
 )
-from app.domain.definitions import EvaluationMethods, StoredDefinition
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Cause, MembershipChange, Origin, ProfileKey, Tenant
 from app.engine.tables import Detail, DetailTable
 from app.service import membership
 from app.service.definition_document import definition_document
+from tests.builders import stored_definition
 
 NOW_MS = 1_767_607_200_007
 KEY = ProfileKey(Tenant("5C13@AdobeOrg", "prod"), 'p-"1"/å')
@@ -100,18 +100,11 @@ def test_a_dead_letter_fits(value: bytes | None) -> None:
 
 
 def test_a_definition_fits() -> None:
-    definition = StoredDefinition(
+    definition = stored_definition(
         segment_id="s-1",
-        ordinal=0,
-        version=1,
         name="Lives in Oslo",
-        description="",
         expression='homeAddress.city = "Oslo"',
-        schema_name="_xdm.context.profile",
-        methods=EvaluationMethods(),
         merge_policy_id="m-1",
-        profile_instance_id="ups",
-        uses=(),
         created_ms=NOW_MS,
         updated_ms=NOW_MS,
         version_ms=NOW_MS,

@@ -12,31 +12,17 @@ from redis.asyncio import Redis
 from app.adapters.redis.connection import connect
 from app.adapters.redis.definition_source import EMPTY_TAG
 from app.adapters.redis.definition_store import RedisDefinitionStore
-from app.domain.definitions import DefinitionWrite, EvaluationMethods, StoredDefinition
+from app.domain.definitions import DefinitionWrite, StoredDefinition
 from app.domain.errors import Unavailable
 from app.domain.model import RemovedDefinition, Tenant
 from app.service.definitions import DefinitionInput, Definitions
+from tests.builders import stored_definition
 from tests.services import LocalRedis, Names
 
 pytestmark = pytest.mark.redis
 
 TENANT = Tenant("org@AdobeOrg", "prod")
-BASE = StoredDefinition(
-    segment_id="s1",
-    ordinal=0,
-    version=1,
-    name="one",
-    description="",
-    expression="a = 1",
-    schema_name="_xdm.context.profile",
-    methods=EvaluationMethods(),
-    merge_policy_id="m",
-    profile_instance_id="ups",
-    uses=(),
-    created_ms=1,
-    updated_ms=1,
-    version_ms=1,
-)
+BASE = stored_definition(segment_id="s1", name="one", created_ms=1, updated_ms=1, version_ms=1)
 TWO = replace(BASE, segment_id="s2", ordinal=1, name="two", uses=("s1",))
 
 

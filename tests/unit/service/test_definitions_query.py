@@ -4,26 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.definitions import EvaluationMethods, StoredDefinition
 from app.domain.errors import UserError
 from app.service.definition_query import NEWEST_FIRST, DefinitionQuery, parse_sort, select
+from tests.builders import stored_definition
 
-BASE = StoredDefinition(
-    segment_id="s",
-    ordinal=0,
-    version=1,
-    name="n",
-    description="",
-    expression="a = 1",
-    schema_name="_xdm.context.profile",
-    methods=EvaluationMethods(),
-    merge_policy_id="m",
-    profile_instance_id="ups",
-    uses=(),
-    created_ms=0,
-    updated_ms=0,
-    version_ms=0,
-)
+BASE = stored_definition()
 ROWS = [
     replace(BASE, segment_id="s1", name="b", created_ms=1, updated_ms=9),
     replace(BASE, segment_id="s2", name="A", created_ms=2, updated_ms=9, ordinal=1),
