@@ -16,9 +16,12 @@ class EngineLimits:
         retention_events: Only so many newest events of a profile are kept.
         dedup_ids: So many newest event ids are remembered per profile,
         dedup_ms: each for this long.
+        whole_state_bytes: A stored profile from this size on has its changes appended to it;
+            smaller ones are written whole.
     """
 
     retention_ms: int = 30 * DAY_MS
     retention_events: int = 5_000
     dedup_ids: int = 1_000
     dedup_ms: int = 30 * DAY_MS
+    whole_state_bytes: int = 2_048

@@ -194,7 +194,10 @@ class Assembly:
         held = chain
 
         def test(frame: Frame) -> bool:
-            return held.holds(frame.matches, frame.now_ms)
+            proof = frame.proofs.get(held.key)
+            if proof is None:
+                proof = frame.proofs[held.key] = held.prove(frame.matches, frame.now_ms)
+            return proof[0]
 
         return test
 

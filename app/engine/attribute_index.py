@@ -8,11 +8,12 @@ whatever does not fit a file is found by every change of the path.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.model import JsonObject
+from app.engine.merge import AttributeChange
 from app.engine.terms import Breakpoints
 from app.pql.library import fold
 from app.pql.values import leaves, project
@@ -170,43 +171,51 @@ class AttributeIndex:
         return node.readers
 
     def affected(
-        self, patch: JsonObject, before: JsonObject, after: JsonObject, into: set[int]
+        self,
+        changes: Sequence[AttributeChange],
+        before: JsonObject,
+        after: JsonObject,
+        into: set[int],
     ) -> None:
         """Add the definitions that may answer differently after a merge patch.
 
         Args:
-            patch: What was merged into `before` to give `after`.
+            changes: What the patch changed, see `merge_patch`; not empty.
             before: The record as it was.
             after: The record as it is.
             into: Ranks are added here.
         """
         if self._root.readers is not None:
             self._root.readers.changed(before, after, into)
-        self._descend(self._root, patch, before, after, into)
+        for change in changes:
+            self._descend(change, before, after, into)
         for path, indexes in self._guarded.items():
             value = _follow(after, path)
             for constant in (value,) if isinstance(value, str) else _strings(value):
                 index = indexes.get(constant)
                 if index is not None:
-                    index.affected(patch, before, after, into)
+                    index.affected(changes, before, after, into)
 
     def _descend(
-        self, node: _Node, patch: JsonObject, before: JsonObject, after: JsonObject, into: set[int]
+        self, change: AttributeChange, before: JsonObject, after: JsonObject, into: set[int]
     ) -> None:
-        for name, part in patch.items():
+        """Ask the readers of every object on the way to a change, of the changed, and below it."""
+        path, old, new = change
+        node = self._root
+        for depth, name in enumerate(path, start=1):
             child = node.children.get(name)
             if child is None:
+                return
+            node = child
+            if node.readers is None:
                 continue
-            old, new = before.get(name), after.get(name)
-            if child.readers is not None:
-                child.readers.changed(old, new, into)
-            if not child.below:
-                continue
-            if type(part) is dict and type(old) is dict:
-                self._descend(child, part, old, new or {}, into)
+            if depth == len(path):
+                node.readers.changed(old, new, into)
             else:
-                for rest, readers in child.below:
-                    readers.changed(_follow(old, rest), _follow(new, rest), into)
+                above = path[:depth]
+                node.readers.changed(_follow(before, above), _follow(after, above), into)
+        for rest, readers in node.below:
+            readers.changed(_follow(old, rest), _follow(new, rest), into)
 
 
 def _strings(value: Any) -> Iterable[str]:
@@ -221,19 +230,3 @@ def _follow(value: Any, path: Iterable[str]) -> Any:
             return None
         value = project(value, name)
     return value
-
-
-def merge_patch(target: Any, patch: JsonObject) -> JsonObject:
-    """Return `target` with a JSON merge patch applied; `target` is left as it is.
-
-    Source: RFC 7396.
-    """
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            merged[name] = merge_patch(merged.get(name), value)
-        else:
-            merged[name] = value
-    return merged

@@ -34,23 +34,17 @@ class Chain:
     steps: tuple[ChainStep, ...]
     definitions: tuple[int, ...] = ()
 
-    def holds(self, all_matches: MatchTable, now_ms: int) -> bool:
-        """Tell whether the sequence happened, as seen at `now_ms`.
+    def prove(self, all_matches: MatchTable, now_ms: int) -> tuple[bool, int]:
+        """Tell whether the sequence happened, as seen at `now_ms`, and until when that is so.
 
         Taking the earliest events for each step is right: a step only asks for a later time than
         the one before it.
+
+        Returns:
+            The answer, and the first instant after `now_ms` at which it can change, or NEVER:
+            while it holds, when the first event of its proof leaves; while it does not, when an
+            event comes into a window.
         """
-        return self._prove(all_matches, now_ms)[0]
-
-    def next_change(self, all_matches: MatchTable, now_ms: int) -> int:
-        """Return the first instant after `now_ms` at which the answer can change, or NEVER.
-
-        While it holds, that is when the first event of its proof leaves; while it does not, only an
-        event that comes into a window can help.
-        """
-        return self._prove(all_matches, now_ms)[1]
-
-    def _prove(self, all_matches: MatchTable, now_ms: int) -> tuple[bool, int]:
         after = 0
         leaves_ms = enters_ms = NEVER
         holds = True

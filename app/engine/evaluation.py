@@ -45,6 +45,15 @@ class Work:
     ranks: dict[int, CauseKind] = field(default_factory=dict)
     chains: dict[int, Chain] = field(default_factory=dict)
 
+    def begin(self, now_ms: int, default: CauseKind) -> None:
+        """Forget what was found; one object serves all updates."""
+        self.now_ms = now_ms
+        self.default = default
+        if self.ranks:
+            self.ranks = {}
+        if self.chains:
+            self.chains = {}
+
     def add(self, ranks: set[int] | tuple[int, ...], kind: CauseKind) -> None:
         """Ask definitions, for a reason; the first reason counts."""
         for rank in ranks:
@@ -76,10 +85,13 @@ class Evaluator:
     def settle(self, profile: Profile, work: Work, before: int, out: list[Transition]) -> None:
         """Evaluate what was found, follow cascades, and write down the differences."""
         state = profile.state
+        proofs = self.frame.proofs
+        proofs.clear()
         if work.ranks:
             profile.members = self._evaluate(profile, work)
         for key, chain in work.chains.items():
-            set_due(state, key, chain.next_change(state.matches, work.now_ms))
+            proof = proofs.get(key) or chain.prove(state.matches, work.now_ms)
+            set_due(state, key, proof[1])
         changed = before ^ profile.members
         if changed:
             self._record(profile, changed, work, out)
@@ -164,6 +176,7 @@ class Evaluator:
         empty = self._empty
         if empty is None or not empty.from_ms <= now_ms < empty.until_ms:
             blank = Profile(ProfileState())
+            self.frame.proofs.clear()
             work = Work(
                 now_ms, "event", dict.fromkeys(range(len(self.catalogue.definitions)), "event")
             )
@@ -178,8 +191,10 @@ class Evaluator:
         key = timeline.key
         if not matches.orders:
             state.matches.drop(key)
-            state.dues.pop(key, None)
+            state.clear_due(key)
             return
+        if matches.quiet > 0:
+            matches.quiet = 0
         state.matches[key] = matches
         set_due(state, key, timeline.next_change(matches, now_ms))
 
@@ -191,16 +206,16 @@ class Evaluator:
         state.tag = self.catalogue.tag
         state.dues = dict(empty.dues)
         state.due_floor_ms = 0
+        state.base_bytes = 0
         profile.members = empty.members
 
 
 def set_due(state: ProfileState, key: int, due_ms: int) -> None:
     """Set or, for NEVER, clear the due time of a timeline, chain or leaf."""
     if due_ms < NEVER:
-        state.dues[key] = due_ms
-        state.due_floor_ms = min(state.due_floor_ms, due_ms)
+        state.set_due(key, due_ms)
     else:
-        state.dues.pop(key, None)
+        state.clear_due(key)
 
 
 def _transition(

@@ -25,6 +25,7 @@ class Frame:
             needs them.
         next_ms: Lowered by every use of the clock to the instant at which its answer changes.
         memo: Values of tracked leaves at this instant, by key.
+        proofs: Of chains at this instant, by key: whether it happened, and when that can change.
         slots: Current items and variables, by the slot the compiler gave them.
     """
 
@@ -36,6 +37,7 @@ class Frame:
         "memo",
         "next_ms",
         "now_ms",
+        "proofs",
         "slots",
     )
 
@@ -47,6 +49,7 @@ class Frame:
         self.now_ms = 0
         self.next_ms = NEVER
         self.memo: dict[int, Any] = {}
+        self.proofs: dict[int, tuple[bool, int]] = {}
         self.slots: list[Any] = [None] * MAX_SLOTS
 
 

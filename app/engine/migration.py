@@ -46,7 +46,10 @@ class Migration:
         known = self._catalogue.timelines
         for key in state.matches.keys() - known.keys():
             state.matches.drop(key)
+        state.fronts = None
         state.dues = {}
+        state.due_floor_ms = 0
+        state.base_bytes = 0
         for key in state.matches:
             matches = state.matches.get(key)
             assert matches is not None

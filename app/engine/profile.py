@@ -1,27 +1,21 @@
-"""The state of one profile and its codec.
+"""The state of one profile.
 
-Stored, a state is one version byte and a MessagePack array (shape: `_Packed`). Everything a rule
-needs is in it but the bodies of past events, which `app.engine.history` keeps. Long columns of
-integers are stored as machine words, so that the state of a busy profile is copied rather than
-encoded number by number.
+Everything a rule needs is in it but the bodies of past events, which `app.engine.history` keeps.
+`app.engine.state_codec` says how it is stored.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import orjson
 
-from app.domain.errors import ConfigurationError
 from app.domain.model import JsonObject
 from app.engine.recent_ids import RecentIds
 from app.engine.tables import DetailTable, MatchTable
-
-STATE_VERSION = 1
-_VERSION_BYTE = bytes([STATE_VERSION])
 
 # An event's order: its time in ms, then its arrival number in the profile. One integer, so that
 # sorting, searching and storing need no pairs. 43 + 20 bits fit a signed 64-bit integer;
@@ -64,7 +58,17 @@ class ProfileState:
         deleted_ms: Partition clock of the deletion; 0 while the profile exists. A deleted profile
             is a stub: only `details` and `recent_ids` are kept.
         created: False until the first update was applied.
-        due_floor_ms: No due is earlier; not stored.
+        due_floor_ms: No due is earlier; 0 for not looked yet; not stored.
+        fronts: Order → keys of the timelines that begin with it, once somebody asked; not stored,
+            and what is out of date in it stays there.
+        base_bytes: Size of the stored state without the changes appended to it; 0 where nothing is
+            stored that a change could be appended to. Whoever changes what no change can say
+            (tag, the tables as a whole, the deletion) sets it to 0.
+        log_bytes: Size of the changes appended to it.
+        saved_orders: So many orders, from the oldest on, are in the stored state, but for
+        late_orders: those that came in among them,
+        cut_orders: and it begins with so many more.
+        changed_dues: Keys of dues set or cleared since the state was stored.
     """
 
     tag: str = ""
@@ -80,81 +84,57 @@ class ProfileState:
     deleted_ms: int = 0
     created: bool = False
     due_floor_ms: int = 0
+    fronts: dict[int, list[int]] | None = field(default=None, compare=False, repr=False)
+    base_bytes: int = field(default=0, compare=False, repr=False)
+    log_bytes: int = field(default=0, compare=False, repr=False)
+    saved_orders: int = field(default=0, compare=False, repr=False)
+    late_orders: list[int] = field(default_factory=list, compare=False, repr=False)
+    cut_orders: int = field(default=0, compare=False, repr=False)
+    changed_dues: set[int] = field(default_factory=set, compare=False, repr=False)
 
+    def add_order(self, order: int) -> bool:
+        """Add the order of an event; return whether it is the newest."""
+        orders = self.orders
+        if not orders or order > orders[-1]:
+            orders.append(order)
+            return True
+        index = bisect_right(orders, order)
+        orders.insert(index, order)
+        if index < self.saved_orders:
+            self.saved_orders += 1
+            self.late_orders.append(order)
+        return False
 
-class _Packed(msgspec.Struct, array_like=True, gc=False):
-    """The stored shape; words are in the byte order of the machine, which is little endian."""
+    def drop_orders(self, count: int) -> None:
+        """Forget the oldest events."""
+        del self.orders[:count]
+        stored = min(count, self.saved_orders)
+        self.cut_orders += stored
+        self.saved_orders -= stored
 
-    tag: str
-    attributes_json: bytes
-    arrivals: int
-    orders: bytes
-    frames: int
-    id_hashes: bytes
-    id_times: bytes
-    matches: dict[int, bytes]
-    dues: dict[int, int]
-    members: bytes
-    details: bytes
-    deleted_ms: int
-    created: bool
+    def set_due(self, key: int, due_ms: int) -> None:
+        """Set the due time of a timeline, chain or leaf."""
+        if self.dues.get(key) != due_ms:
+            self.dues[key] = due_ms
+            self.changed_dues.add(key)
+        if due_ms < self.due_floor_ms:
+            self.due_floor_ms = due_ms
 
+    def clear_due(self, key: int) -> None:
+        """Clear the due time of a timeline, chain or leaf, if it has one."""
+        if self.dues.pop(key, None) is not None:
+            self.changed_dues.add(key)
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Packed)
-
-
-def encode(state: ProfileState) -> bytes:
-    """Pack a state."""
-    ids = state.recent_ids
-    return _VERSION_BYTE + _encoder.encode(
-        (
-            state.tag,
-            state.attributes_json,
-            state.arrivals,
-            state.orders.tobytes(),
-            state.frames,
-            ids.hashes.tobytes(),
-            ids.times.tobytes(),
-            state.matches.packed(),
-            state.dues,
-            state.members,
-            state.details.packed(),
-            state.deleted_ms,
-            state.created,
-        )
-    )
-
-
-def decode(packed: bytes) -> ProfileState:
-    """Unpack a state.
-
-    Raises:
-        ConfigurationError: The bytes were written by a version this one cannot read.
-    """
-    if packed[:1] != _VERSION_BYTE:
-        raise ConfigurationError(
-            f"a stored profile has state version {packed[:1]!r}, this program reads "
-            f"{STATE_VERSION}; run the version of the program that wrote it"
-        )
-    try:
-        found = _decoder.decode(memoryview(packed)[1:])
-        return ProfileState(
-            found.tag,
-            found.attributes_json,
-            found.arrivals,
-            array("q", found.orders),
-            found.frames,
-            RecentIds(array("Q", found.id_hashes), array("q", found.id_times)),
-            MatchTable(found.matches),
-            found.dues,
-            found.members,
-            DetailTable(packed=found.details),
-            found.deleted_ms,
-            found.created,
-        )
-    except (msgspec.DecodeError, ValueError) as error:
-        raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
+    def mark_saved(self, base_bytes: int, log_bytes: int) -> None:
+        """Take note that the stored state, so many bytes, is up to date."""
+        self.base_bytes, self.log_bytes = base_bytes, log_bytes
+        self.saved_orders = len(self.orders)
+        self.cut_orders = 0
+        self.late_orders.clear()
+        self.changed_dues.clear()
+        self.recent_ids.mark_saved()
+        self.matches.mark_saved()
+        self.details.changed.clear()
 
 
 def load_attributes(state: ProfileState) -> JsonObject:
@@ -164,6 +144,13 @@ def load_attributes(state: ProfileState) -> JsonObject:
 
 
 def next_due(state: ProfileState) -> int | None:
-    """Return the earliest instant at which some answer can change without an event."""
+    """Return an instant before which no answer changes without an event, or None for never.
+
+    It is the earliest due when it was last looked for; that one may have moved to a later time.
+    """
     dues = state.dues
-    return min(dues.values()) if dues else None
+    if not dues:
+        return None
+    if state.due_floor_ms <= 0:
+        state.due_floor_ms = min(dues.values())
+    return state.due_floor_ms

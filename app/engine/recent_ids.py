@@ -13,14 +13,24 @@ class RecentIds:
 
     Two parallel arrays, so that a busy profile packs and unpacks by copying; an index is made only
     once there are too many to look through.
+
+    Attributes:
+        saved: So many of them, from the oldest on, are in the stored state,
+        cut: which begins with so many more.
     """
 
-    __slots__ = ("_index", "hashes", "times")
+    __slots__ = ("_index", "cut", "hashes", "saved", "times")
 
     def __init__(self, hashes: array[int] | None = None, times: array[int] | None = None) -> None:
         self.hashes = array("Q") if hashes is None else hashes
         self.times = array("q") if times is None else times
         self._index: dict[int, int] | None = None
+        self.mark_saved()
+
+    def mark_saved(self) -> None:
+        """Take note that the stored state holds them all."""
+        self.saved = len(self.hashes)
+        self.cut = 0
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -33,6 +43,13 @@ class RecentIds:
                 return self.times[found] if found >= 0 else None
             self._index = dict(zip(self.hashes, self.times, strict=True))
         return self._index.get(id_hash)
+
+    def remember(self, id_hash: int, now_ms: int, most: int, oldest_ms: int) -> None:
+        """Add an id that is not remembered yet; keep the bounds of `trim`."""
+        times = self.times
+        if times and (len(times) >= most or times[0] <= oldest_ms):
+            self.trim(most - 1, oldest_ms)
+        self.add(id_hash, now_ms)
 
     def add(self, id_hash: int, now_ms: int) -> None:
         """Remember an id that is not remembered yet."""
@@ -53,3 +70,6 @@ class RecentIds:
                 self._index.pop(id_hash, None)
         del self.hashes[:drop]
         del self.times[:drop]
+        stored = min(drop, self.saved)
+        self.cut += stored
+        self.saved -= stored

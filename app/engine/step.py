@@ -7,6 +7,7 @@ worker computes it and however the stream was cut into batches.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal
 
@@ -14,10 +15,12 @@ import orjson
 
 from app.domain.limits import EngineLimits
 from app.domain.model import CauseKind, JsonObject, ProfileUpdate
-from app.engine.attribute_index import merge_patch
+from app.engine.bounds import NEVER
 from app.engine.catalogue import Catalogue
+from app.engine.chain import Chain
 from app.engine.evaluation import Evaluator, Transition, Work, set_due
 from app.engine.history import KeptEvent, frame
+from app.engine.merge import AttributeChange, merge_patch
 from app.engine.migration import Migration
 from app.engine.profile import MAX_ORDER, ORDER_BITS, ProfileState, first_order, order_of
 from app.engine.tables import Matches, Number
@@ -39,6 +42,7 @@ class Stepper:
         self._limits = limits
         self._evaluator = Evaluator(catalogue, limits)
         self._migration = Migration(self._evaluator)
+        self._work = Work(0, "event")
 
     def update(
         self, profile: Profile, update: ProfileUpdate, now_ms: int, out: list[Transition]
@@ -49,33 +53,32 @@ class Stepper:
             profile: Migrated, and woken for all its dues up to `now_ms`.
             out: Transitions are appended here, in the order they happened.
         """
-        state = profile.state
+        state, limits = profile.state, self._limits
         id_hash = None if update.event_id is None else _id_hash(update.event_id)
-        if id_hash is not None and self._is_duplicate(state, id_hash, now_ms):
-            return "duplicate"
-        event = update.event
+        if id_hash is not None:
+            seen_ms = state.recent_ids.seen_ms(id_hash)
+            if seen_ms is not None and seen_ms > now_ms - limits.dedup_ms:
+                return "duplicate"
+        event, patch = update.event, update.attributes
         order = 0 if event is None else self._admit(state, update.event_ms, now_ms)
-        if event is not None and not order and update.attributes is None:
+        if event is not None and not order and patch is None:
             return "expired"
         before = profile.members
-        work = Work(now_ms, "attribute" if event is None else "event")
+        work = self._work
+        work.begin(now_ms, "attribute" if event is None else "event")
         if not state.created:
             self._evaluator.create(profile, now_ms)
             before = 0
-        if update.attributes is not None:
-            self._patch(profile, update.attributes, work)
+        if patch is not None:
+            self._patch(profile, patch, work)
         if event is not None and order:
             self._add_event(profile, event, order, work)
-        self._evaluator.settle(profile, work, before, out)
+        if work.ranks or work.chains or profile.members != before:
+            self._evaluator.settle(profile, work, before, out)
         if id_hash is not None:
-            state.recent_ids.trim(self._limits.dedup_ids - 1, now_ms - self._limits.dedup_ms)
-            state.recent_ids.add(id_hash, now_ms)
+            state.recent_ids.remember(id_hash, now_ms, limits.dedup_ids, now_ms - limits.dedup_ms)
         profile.is_dirty = True
         return "applied"
-
-    def _is_duplicate(self, state: ProfileState, id_hash: int, now_ms: int) -> bool:
-        seen_ms = state.recent_ids.seen_ms(id_hash)
-        return seen_ms is not None and seen_ms > now_ms - self._limits.dedup_ms
 
     def _admit(self, state: ProfileState, event_ms: int, now_ms: int) -> int:
         """Return the order for an event, or 0 if it is too old to be kept."""
@@ -87,23 +90,22 @@ class Stepper:
 
     def _patch(self, profile: Profile, patch: JsonObject, work: Work) -> None:
         before = profile.attributes
-        after = merge_patch(before, patch)
+        changes: list[AttributeChange] = []
+        after = merge_patch(before, patch, changes)
+        if not changes:
+            return
         found: set[int] = set()
-        self.catalogue.attributes.affected(patch, before, after, found)
+        self.catalogue.attributes.affected(changes, before, after, found)
         profile.attributes = after
-        work.add(found, "attribute")
+        if found:
+            work.add(found, "attribute")
 
     def _add_event(self, profile: Profile, event: JsonObject, order: int, work: Work) -> None:
         state = profile.state
-        orders = state.orders
         profile.new_frames.append(frame(order, orjson.dumps(event)))
         state.arrivals += 1
         state.frames += 1
-        is_newest = not orders or order > orders[-1]
-        if is_newest:
-            orders.append(order)
-        else:
-            insort(orders, order)
+        is_newest = state.add_order(order)
         self._forget_old(profile, work)
         body = EventItem(event)
         body["timestamp"] = order >> ORDER_BITS
@@ -111,45 +113,74 @@ class Stepper:
             insort(profile.events, KeptEvent(order, body), key=_order)
         scope = self._evaluator.frame
         scope.slots[0] = body
+        # What comes last and not from the future: most events, and the quick way for them.
+        is_plain = is_newest and order >> ORDER_BITS <= work.now_ms
         for timeline in self.catalogue.timelines_for(body.get("eventType")):
-            entries = timeline.entries(scope)
+            accepts = timeline.accepts
+            if accepts is not None and not accepts(scope):
+                continue
+            entries = _COUNTED if timeline.numbers is None else timeline.numbers(scope)
             for number in entries:
-                self._enter(state, timeline, order, number, work)
-            for chain, is_last in timeline.chains if entries else ():
-                # The newest event of all completes a sequence only as its last step.
-                if is_last or not is_newest:
-                    work.chains[chain.key] = chain
-                    work.add(chain.definitions, "event")
-        work.add(self.catalogue.history_ranks, "event")
+                if not (is_plain and _settles_in(state, timeline, order, number)):
+                    self._enter(state, timeline, order, number, work)
+            # The newest event of all completes a sequence only as its last step.
+            if entries and timeline.chains:
+                chains = timeline.last_chains if is_newest else timeline.all_chains
+                self._touch_chains(chains, work, "event")
+        if self.catalogue.history_ranks:
+            work.add(self.catalogue.history_ranks, "event")
 
     def _forget_old(self, profile: Profile, work: Work) -> None:
         """Drop events past the retention from the list; only an excess by count changes answers."""
         state = profile.state
         orders = state.orders
         excess = len(orders) - self._limits.retention_events
-        if excess > 0:
-            last = orders[excess - 1]
-            del orders[:excess]
-            self._evict(state, last, work)
-        expired = 0
         edge = first_order(work.now_ms - self._limits.retention_ms + 1)
+        if excess <= 0 and orders[0] >= edge:
+            return
+        if excess > 0:
+            gone = orders[:excess]
+            state.drop_orders(excess)
+            self._evict(state, gone, work)
         if orders and orders[0] < edge:
-            expired = bisect_left(orders, edge)
-            del orders[:expired]
-        if profile.events and (excess > 0 or expired):
+            state.drop_orders(bisect_left(orders, edge))
+        if profile.events:
             oldest = orders[0] if orders else MAX_ORDER
             del profile.events[: bisect_left(profile.events, oldest, key=_order)]
 
-    def _evict(self, state: ProfileState, last: int, work: Work) -> None:
-        """Take events up to order `last` out of every timeline they are in."""
-        for key in state.matches:
-            timeline, matches = self.catalogue.timelines[key], state.matches.get(key)
-            if matches is None or matches.orders[0] > last:
-                continue
-            timeline.trim(matches, last + 1, work.now_ms)
-            self._evaluator.store(state, timeline, matches, work.now_ms)
-            work.add(timeline.definitions, "event")
-            self._touch_chains(timeline, work, "event")
+    def _evict(self, state: ProfileState, gone: Sequence[int], work: Work) -> None:
+        """Take events that are not kept any more out of the timelines they are in.
+
+        A busy profile loses an old event with each new one: which timelines begin with it is
+        looked up, not searched for.
+        """
+        fronts = state.fronts
+        if fronts is None or len(fronts) > _FRONTS_PER_TIMELINE * len(state.matches):
+            fronts = state.fronts = {}
+            for key in state.matches:
+                matches = state.matches.get(key)
+                if matches is not None:
+                    fronts.setdefault(matches.orders[0], []).append(key)
+        for order in gone:
+            for key in fronts.pop(order, ()):
+                matches = state.matches.get(key)
+                if matches is not None and matches.orders[0] == order:
+                    self._lose(state, key, matches, work)
+
+    def _lose(self, state: ProfileState, key: int, matches: Matches, work: Work) -> None:
+        """Take the oldest event out of a timeline."""
+        timeline = self.catalogue.timelines[key]
+        found: set[int] = set()
+        timeline.lose(matches, matches.orders[0], work.now_ms, found)
+        if matches.orders:
+            state.matches[key] = matches
+            _note_front(state, key, matches)
+        else:
+            state.matches.drop(key)
+            state.clear_due(key)
+        if found:
+            work.add(found, "event")
+        self._touch_chains(timeline.all_chains, work, "event")
 
     def _enter(
         self,
@@ -170,22 +201,23 @@ class Stepper:
             work.add(found, "event")
         if matches.orders:
             state.matches[key] = matches
+            _note_front(state, key, matches)
             if due_ms is not None:
                 set_due(state, key, due_ms)
         else:
             state.matches.drop(key)
-            state.dues.pop(key, None)
+            state.clear_due(key)
 
-    def _touch_chains(self, timeline: Timeline, work: Work, kind: CauseKind) -> None:
-        for chain, _ in timeline.chains:
+    def _touch_chains(self, chains: tuple[Chain, ...], work: Work, kind: CauseKind) -> None:
+        for chain in chains:
             work.chains[chain.key] = chain
             work.add(chain.definitions, kind)
 
     def wake_until(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
         """Fire every due of the profile up to `now_ms`, each at its own time."""
         state = profile.state
-        while state.due_floor_ms <= now_ms and state.dues:
-            due_ms = state.due_floor_ms = min(state.dues.values())
+        while state.due_floor_ms <= now_ms:
+            due_ms = state.due_floor_ms = min(state.dues.values(), default=NEVER)
             if due_ms <= now_ms:
                 self._wake(profile, due_ms, out)
 
@@ -193,7 +225,7 @@ class Stepper:
         state = profile.state
         work = Work(now_ms, "time")
         for key in [key for key, due_ms in state.dues.items() if due_ms <= now_ms]:
-            del state.dues[key]
+            state.clear_due(key)
             self._wake_key(state, key, work)
         profile.is_dirty = True
         self._evaluator.settle(profile, work, profile.members, out)
@@ -204,6 +236,8 @@ class Stepper:
         if timeline is not None and matches is not None:
             timeline.trim(matches, 0, work.now_ms)
             self._evaluator.store(state, timeline, matches, work.now_ms)
+            if matches.orders:
+                _note_front(state, key, matches)
             work.add(timeline.definitions, "time")
             return
         chain = self.catalogue.chains.get(key)
@@ -240,6 +274,36 @@ class Stepper:
         profile.replaces_events = True
         profile.forget_attributes()
         profile.is_dirty = True
+
+
+_COUNTED = (None,)
+_FRONTS_PER_TIMELINE = 4
+
+
+def _settles_in(state: ProfileState, timeline: Timeline, order: int, number: Number | None) -> bool:
+    """Enter an event that comes last and is known to change nothing; tell whether it was one."""
+    matches = state.matches.get(timeline.key)
+    if matches is None or matches.quiet <= 0:
+        return False
+    if number is not None:
+        if not 0 <= number < matches.headroom:
+            return False
+        matches.headroom -= number
+        matches.values.append(number)
+    matches.quiet -= 1
+    matches.orders.append(order)
+    matches.packed = None
+    state.matches[timeline.key] = matches
+    return True
+
+
+def _note_front(state: ProfileState, key: int, matches: Matches) -> None:
+    """Remember with which event a timeline begins; what is out of date there does no harm."""
+    fronts = state.fronts
+    if fronts is not None:
+        keys = fronts.setdefault(matches.orders[0], [])
+        if key not in keys:
+            keys.append(key)
 
 
 def _order(event: KeptEvent) -> int:

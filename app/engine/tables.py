@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import msgspec
 
@@ -23,11 +24,45 @@ class Matches:
         orders: Ascending.
         values: The extracted number of each, parallel to `orders`; empty for plain counting.
         packed: The stored form, None after a change. Whoever changes `orders` clears it.
+        quiet: So many further events that come last, and not from the future, change no answer
+            while their numbers stay below `headroom`; -1 as long as nobody looked.
+        headroom: What those numbers may add up to.
+        saved: So many of the events, from the oldest on, are in the stored state,
+        cut: which begins with so many more; `saved` is -1 where it holds another list.
     """
 
     orders: array[int] = field(default_factory=lambda: array("q"))
     values: list[Number] = field(default_factory=list)
     packed: bytes | None = field(default=None, compare=False, repr=False)
+    quiet: int = field(default=-1, compare=False, repr=False)
+    headroom: float = field(default=inf, compare=False, repr=False)
+    saved: int = field(default=-1, compare=False, repr=False)
+    cut: int = field(default=0, compare=False, repr=False)
+
+    def drop(self, count: int) -> None:
+        """Forget so many of the oldest."""
+        self.packed = None
+        del self.orders[:count]
+        if self.values:
+            del self.values[:count]
+        if self.saved >= 0:
+            stored = min(count, self.saved)
+            self.cut += stored
+            self.saved -= stored
+
+    def insert(self, index: int, order: int, number: Number | None) -> None:
+        """Add an event before the one at `index`."""
+        self.packed = None
+        self.orders.insert(index, order)
+        if number is not None:
+            self.values.insert(index, number)
+        if index < self.saved:
+            self.saved = -1
+
+    def mark_saved(self) -> None:
+        """Take note that the stored state holds them all."""
+        self.saved = len(self.orders)
+        self.cut = 0
 
 
 class Detail(msgspec.Struct, array_like=True, gc=False):
@@ -57,16 +92,22 @@ def _pack(matches: Matches) -> bytes:
 
 def _unpack(packed: bytes) -> Matches:
     found = _matches_decoder.decode(packed)
-    return Matches(array("q", found.orders), found.values, packed)
+    orders = array("q", found.orders)
+    return Matches(orders, found.values, packed, saved=len(orders))
 
 
 class MatchTable:
-    """Timeline key → matching events; absent while there are none."""
+    """Timeline key → matching events; absent while there are none.
 
-    __slots__ = ("_entries",)
+    Attributes:
+        changed: Keys set or dropped since the state was stored.
+    """
+
+    __slots__ = ("_entries", "changed")
 
     def __init__(self, entries: Mapping[int, Matches | bytes] | None = None) -> None:
         self._entries: dict[int, Matches | bytes] = dict(entries or {})
+        self.changed: set[int] = set()
 
     def get(self, key: int) -> Matches | None:
         """Return the matches of a timeline, None if there are none."""
@@ -77,10 +118,20 @@ class MatchTable:
 
     def __setitem__(self, key: int, matches: Matches) -> None:
         self._entries[key] = matches
+        self.changed.add(key)
 
     def drop(self, key: int) -> None:
         """Forget a timeline."""
         self._entries.pop(key, None)
+        self.changed.add(key)
+
+    def mark_saved(self) -> None:
+        """Take note that the stored state holds them all."""
+        for key in self.changed:
+            matches = self._entries.get(key)
+            if type(matches) is Matches:
+                matches.mark_saved()
+        self.changed.clear()
 
     def keys(self) -> KeysView[int]:
         """Return the keys; the table may be changed while they are looked at."""
@@ -118,15 +169,20 @@ class MatchTable:
 
 
 class DetailTable:
-    """Segment ordinal → detail, for every segment the profile ever was in."""
+    """Segment ordinal → detail, for every segment the profile ever was in.
 
-    __slots__ = ("_entries", "_packed")
+    Attributes:
+        changed: Ordinals set or forgotten since the state was stored.
+    """
+
+    __slots__ = ("_entries", "_packed", "changed")
 
     def __init__(
         self, entries: Mapping[int, Detail] | None = None, packed: bytes | None = None
     ) -> None:
         self._entries = None if packed is not None else dict(entries or {})
         self._packed = packed
+        self.changed: set[int] = set()
 
     def _open(self) -> dict[int, Detail]:
         if self._entries is None:
@@ -141,11 +197,13 @@ class DetailTable:
     def __setitem__(self, ordinal: int, detail: Detail) -> None:
         self._open()[ordinal] = detail
         self._packed = None
+        self.changed.add(ordinal)
 
     def pop(self, ordinal: int) -> Detail | None:
         """Forget a segment; return its detail."""
         entries = self._open()
         self._packed = None
+        self.changed.add(ordinal)
         return entries.pop(ordinal, None)
 
     def items(self) -> ItemsView[int, Detail]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import fsum, isfinite
+from math import fsum, inf, isfinite
 from typing import Any, Literal
 
 from app.engine.bounds import NEVER, Sliding
@@ -26,6 +26,9 @@ from app.pql import library
 from app.pql.values import INT64
 
 TermKind = Literal["count", "sum", "average", "min", "max"]
+
+# Far above what adding up a few dozen doubles can be wrong by.
+_ROUNDING = 1e-9
 
 
 def visible(orders: Sequence[int], interval: Interval, now_ms: int) -> tuple[int, int]:
@@ -149,6 +152,20 @@ class Term:
                 found.update(self.watchers)
         return self._due(matches.orders, start, end, now_ms)
 
+    def lost(self, matches: Matches, drop: int, now_ms: int, found: set[int]) -> None:
+        """Take note that the `drop` oldest events are about to go, whatever the window."""
+        start, end = visible(matches.orders, self.interval, now_ms)
+        rest = max(start, min(drop, end))
+        if rest == start:
+            return
+        if self.kind == "count":
+            self.breakpoints.crossed(end - start, end - rest, found)
+        else:
+            apply, values = _AGGREGATES[self.kind], matches.values
+            self.breakpoints.crossed(apply(values[start:end]), apply(values[rest:end]), found)
+        if self.watchers:
+            found.update(self.watchers)
+
     def appended(self, matches: Matches, now_ms: int, found: set[int]) -> None:
         """Take note of an event that came last and not from the future; `recent_ms` is set."""
         assert self.recent_ms is not None
@@ -167,6 +184,28 @@ class Term:
             self.breakpoints.crossed(old, new, found)
         if self.watchers:
             found.update(self.watchers)
+
+    def room(self, matches: Matches, now_ms: int) -> float:
+        """Return by how much the number has to grow to reach a breakpoint; `recent_ms` is set.
+
+        Only for counts and sums. Too little is as good as exact: floats are rounded down.
+        """
+        assert self.recent_ms is not None
+        orders, steps = matches.orders, self.breakpoints
+        edge = (now_ms + self.recent_ms) << ORDER_BITS
+        start = bisect_left(orders, edge) if orders[0] < edge else 0
+        if self.kind == "count":
+            number: Number | None = len(orders) - start
+        else:
+            number = exact_total(matches.values[start:] if start else matches.values)
+        if number is None:
+            return 0
+        bounds = [*steps.at[(at := bisect_right(steps.at, number)) : at + 1]]
+        bounds += steps.above[(at := bisect_left(steps.above, number)) : at + 1]
+        if not bounds:
+            return inf
+        room = min(bounds) - number
+        return room if type(room) is int else room - _ROUNDING * (abs(number) + abs(min(bounds)))
 
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return when, after `now_ms`, a definition may first have to be looked at."""

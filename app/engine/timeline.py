@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from app.engine.bounds import NEVER, Bound, Sliding
 from app.engine.chain import Chain
@@ -32,6 +33,9 @@ class Timeline:
         low_ms: Offset from now of the one low, if it slides and is the only one.
         is_recent: All windows end now or never.
         only_counts: All terms do.
+        is_restful: Its answers only change when a number has grown by enough: see `Matches.quiet`.
+        all_chains: Those of `chains`.
+        last_chains: Those whose last step is on this timeline.
     """
 
     key: int
@@ -47,6 +51,9 @@ class Timeline:
     is_recent: bool = False
     only_counts: bool = False
     low_ms: int | None = None
+    is_restful: bool = False
+    all_chains: tuple[Chain, ...] = ()
+    last_chains: tuple[Chain, ...] = ()
 
     def finish(self, keep_newest: int | None) -> None:
         """Complete what follows from terms and chains, once all are there."""
@@ -67,6 +74,11 @@ class Timeline:
             term.finish()
         self.is_recent = all(term.recent_ms is not None for term in self.terms)
         self.only_counts = all(term.only_counts for term in self.terms)
+        self.is_restful = self.is_recent and all(
+            term.kind in ("count", "sum") and not term.watchers for term in self.terms
+        )
+        self.all_chains = tuple(chain for chain, _ in self.chains)
+        self.last_chains = tuple(chain for chain, is_last in self.chains if is_last)
 
     def covers(self, other: Timeline) -> bool:
         """Tell whether what this timeline keeps is enough for another with the same filter."""
@@ -85,17 +97,14 @@ class Timeline:
     def add(self, matches: Matches, order: int, number: Number | None) -> int:
         """Insert an event; return its index."""
         orders = matches.orders
-        matches.packed = None
         if not orders or order > orders[-1]:
-            index = len(orders)
+            matches.packed = None
             orders.append(order)
             if number is not None:
                 matches.values.append(number)
-            return index
+            return len(orders) - 1
         index = bisect_right(orders, order)
-        orders.insert(index, order)
-        if number is not None:
-            matches.values.insert(index, number)
+        matches.insert(index, order, number)
         return index
 
     def enter(
@@ -128,13 +137,44 @@ class Timeline:
             before = len(found)
             for term in self.terms:
                 term.appended(matches, now_ms, found)
+            self._rest(matches, now_ms)
             if len(found) == before and (self.only_counts or has_due):
                 return None
             return self.next_change(matches, now_ms)
+        matches.quiet = min(matches.quiet, 0)
         due_ms = NEVER
         for term in self.terms:
             due_ms = min(due_ms, term.entered(matches, index, now_ms, found))
         return due_ms
+
+    def _rest(self, matches: Matches, now_ms: int) -> None:
+        """Find out how long nobody has to look again.
+
+        Until it is due, a window loses nothing that would take a number below a breakpoint, so the
+        way to the next breakpoint above only gets longer.
+        """
+        if matches.quiet < 0 or not self.is_restful:
+            # Most profiles do not come twice before they are forgotten again.
+            matches.quiet = 0
+            return
+        room = min([term.room(matches, now_ms) for term in self.terms], default=inf)
+        if self.numbers is None:
+            matches.quiet = int(min(room - 1, _MOST_QUIET))
+        else:
+            matches.quiet, matches.headroom = _MOST_QUIET, room
+
+    def lose(self, matches: Matches, last: int, now_ms: int, found: set[int]) -> None:
+        """Drop the events up to order `last`, which the profile no longer keeps.
+
+        The due time may stay: what goes can only move the next change to a later time.
+        """
+        drop = bisect_right(matches.orders, last)
+        before = len(found)
+        for term in self.terms:
+            term.lost(matches, drop, now_ms, found)
+        if len(found) != before or any(number < 0 for number in matches.values[:drop]):
+            matches.quiet = 0
+        matches.drop(drop)
 
     def trim(self, matches: Matches, oldest_order: int, now_ms: int) -> None:
         """Drop events that no condition can ever see again.
@@ -151,10 +191,7 @@ class Timeline:
             past = bisect_left(orders, (now_ms + 1) << ORDER_BITS)
             drop = max(drop, past - self.keep_newest)
         if drop > 0:
-            matches.packed = None
-            del orders[:drop]
-            if matches.values:
-                del matches.values[:drop]
+            matches.drop(drop)
 
     def floor(self, now_ms: int) -> int:
         """Return an instant before which no condition looks from `now_ms` on."""
@@ -171,6 +208,8 @@ class Timeline:
 
 
 _COUNTED = (None,)
+_MOST_QUIET = 64
+"""Events after which somebody looks anyway, and trims."""
 
 
 def _reaches(mine: Bound, theirs: Bound) -> bool:

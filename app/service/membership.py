@@ -9,7 +9,7 @@ import orjson
 
 from app.domain.model import SEGMENT_NAMESPACE, ProfileKey
 from app.domain.timestamps import iso_text
-from app.engine.profile import decode
+from app.engine.state_codec import decode
 from app.engine.tables import DetailTable
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from app.domain.limits import EngineLimits
 from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import EMPTY, Catalogue
 from app.engine.evaluation import Transition
 from app.engine.history import read_frames, rewrite_frames
-from app.engine.profile import ProfileState, decode, next_due
+from app.engine.profile import ProfileState, next_due
+from app.engine.state_codec import decode
 from app.engine.step import Stepper
 from app.engine.working import Profile
 from app.service.membership import memberships_record
@@ -40,6 +42,7 @@ class Outcome:
 
     Attributes:
         states: Packed profile by key; None deletes the key.
+        appended: By key, what to append to the stored packed profile.
         events: Event frames by key; None deletes the key.
         timers: Due time in ms by key; None removes the timer.
         added: Profiles that came into existence.
@@ -54,6 +57,7 @@ class Outcome:
 
     clock_ms: int
     states: dict[ProfileKey, bytes | None] = field(default_factory=dict)
+    appended: dict[ProfileKey, bytes] = field(default_factory=dict)
     events: dict[ProfileKey, EventWrite | None] = field(default_factory=dict)
     timers: dict[ProfileKey, int | None] = field(default_factory=dict)
     added: list[ProfileKey] = field(default_factory=list)
@@ -82,6 +86,7 @@ class PartitionEngine:
         self._profiles: dict[ProfileKey, Profile] = {}
         self._touched: dict[ProfileKey, None] = {}
         self._changed: dict[ProfileKey, None] = {}
+        self._positions: list[int] = []
         self._outcome = Outcome(0)
 
     def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
@@ -112,17 +117,19 @@ class PartitionEngine:
 
     def missing_events(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
         """Return the keys, each once, whose event frames this batch needs; most often none."""
-        return [key for key in dict.fromkeys(keys) if self._needs_events(key)]
-
-    def _needs_events(self, key: ProfileKey) -> bool:
-        profile = self._profiles[key]
-        if profile.events is not None:
-            return False
-        state = profile.state
-        if not state.frames:
-            profile.events = []
-            return False
-        return self._tenant(key.tenant).needs_events(state.tag) or _is_bloated(state)
+        profiles = self._profiles
+        found: list[ProfileKey] = []
+        for key in dict.fromkeys(keys):
+            profile = profiles[key]
+            state = profile.state
+            if profile.events is None and (
+                self._tenant(key.tenant).needs_events(state.tag) or _is_bloated(state)
+            ):
+                if state.frames:
+                    found.append(key)
+                else:
+                    profile.events = []
+        return found
 
     def provide_events(self, loaded: Mapping[ProfileKey, bytes | None]) -> None:
         """Hand over what was stored for `missing_events`; None where nothing is."""
@@ -151,21 +158,28 @@ class PartitionEngine:
         Returns:
             The outcome; keys of profiles that did not change are absent from it.
         """
-        outcome = self._outcome = Outcome(clock_ms)
-        self._touched.clear()
-        self._changed.clear()
-        for update in updates:
-            record_ms = update.record_ms if update.record_ms < wall_ms else wall_ms
-            if record_ms > clock_ms:
-                clock_ms = record_ms
-            self._apply_update(update, clock_ms)
+        self._begin(clock_ms)
+        outcome = self._outcome
+        groups, clock_ms = _grouped(updates, clock_ms, wall_ms)
+        for key, group in groups.items():
+            self._apply_group(key, group)
+        self._sort_changes()
         for key in due:
             self._fire(key, clock_ms)
         outcome.clock_ms = clock_ms
+        self._finish()
+        return outcome
+
+    def _begin(self, clock_ms: int) -> None:
+        self._outcome = Outcome(clock_ms)
+        self._touched.clear()
+        self._changed.clear()
+        self._positions.clear()
+
+    def _finish(self) -> None:
         for key in self._touched:
             self._collect(key, self._profiles[key])
         self._shrink_cache()
-        return outcome
 
     def settle(
         self, published: Mapping[ProfileKey, Mapping[str, Membership | None]], clock_ms: int
@@ -174,9 +188,8 @@ class PartitionEngine:
 
         States and events of the profiles were provided, as for `apply`.
         """
-        outcome = self._outcome = Outcome(clock_ms)
-        self._touched.clear()
-        self._changed.clear()
+        self._begin(clock_ms)
+        outcome = self._outcome
         for key in published:
             self._touched[key] = None
             if self._profiles[key].state.created:
@@ -188,35 +201,55 @@ class PartitionEngine:
             found = settle_profile(self._profiles[key], catalogue, segments, clock_ms)
             if found:
                 self._emit(key, found, None)
-        for key in self._touched:
-            self._collect(key, self._profiles[key])
-        self._shrink_cache()
+        self._finish()
         return outcome
 
-    def _apply_update(self, update: ProfileUpdate, clock_ms: int) -> None:
-        key = update.key
+    def _apply_group(self, key: ProfileKey, group: list[_Timed]) -> None:
+        """Apply the updates of one profile, in order."""
+        self._touched[key] = None
         tenant = self._tenant(key.tenant)
         profile = self._profiles[key]
-        self._touched[key] = None
-        was_created = profile.state.created
-        if was_created:
-            self._bring_up(key, tenant, profile, clock_ms)
-        else:
-            self._expire_stub(profile, clock_ms)
+        profile.was_used = True
+        update_profile = tenant.stepper.update
+        tag = tenant.stepper.catalogue.tag
         found: list[Transition] = []
-        if update.deletes:
-            if was_created:
-                self._outcome.removed.append(key)
-                self._outcome.memberships[key] = None
-            tenant.stepper.delete(profile, clock_ms, found)
-            self._outcome.applied += 1
-        else:
-            result = tenant.stepper.update(profile, update, clock_ms, found)
-            self._count(result)
-            if profile.state.created and not was_created:
-                self._outcome.added.append(key)
-        if found:
-            self._emit(key, found, update)
+        for position, update, now_ms in group:
+            state = profile.state
+            was_created = state.created
+            if not was_created:
+                self._expire_stub(profile, now_ms)
+            elif state.due_floor_ms <= now_ms or state.tag != tag:
+                self._bring_up(key, tenant, profile, now_ms, position)
+            if update.deletes:
+                self._delete(key, tenant, profile, now_ms, found)
+            else:
+                self._count(update_profile(profile, update, now_ms, found))
+                if not was_created and profile.state.created:
+                    self._outcome.added.append(key)
+            if found:
+                self._emit(key, found, update, position)
+                found.clear()
+
+    def _delete(
+        self,
+        key: ProfileKey,
+        tenant: _Tenant,
+        profile: Profile,
+        now_ms: int,
+        found: list[Transition],
+    ) -> None:
+        if profile.state.created:
+            self._outcome.removed.append(key)
+            self._outcome.memberships[key] = None
+        tenant.stepper.delete(profile, now_ms, found)
+        self._outcome.applied += 1
+
+    def _sort_changes(self) -> None:
+        """Put the changes into the order of the updates, which were applied profile by profile."""
+        positions = self._positions
+        changes = self._outcome.changes
+        in_order = sorted(range(len(changes)), key=positions.__getitem__)
+        self._outcome.changes = [changes[index] for index in in_order]
 
     def _count(self, result: str) -> None:
         if result == "applied":
@@ -226,7 +259,14 @@ class PartitionEngine:
         else:
             self._outcome.expired += 1
 
-    def _bring_up(self, key: ProfileKey, tenant: _Tenant, profile: Profile, clock_ms: int) -> None:
+    def _bring_up(
+        self,
+        key: ProfileKey,
+        tenant: _Tenant,
+        profile: Profile,
+        clock_ms: int,
+        position: int = 0,
+    ) -> None:
         """Migrate a profile to the current catalogue and fire what is due before `clock_ms`."""
         found: list[Transition] = []
         tag = profile.state.tag
@@ -234,7 +274,7 @@ class PartitionEngine:
             tenant.stepper.migrate(profile, tenant.recent.get(tag), clock_ms, found)
         tenant.stepper.wake_until(profile, clock_ms, found)
         if found:
-            self._emit(key, found, None)
+            self._emit(key, found, None, position)
 
     def _fire(self, key: ProfileKey, clock_ms: int) -> None:
         profile = self._profiles[key]
@@ -254,10 +294,17 @@ class PartitionEngine:
             profile.state = ProfileState()
             profile.is_dirty = True
 
-    def _emit(self, key: ProfileKey, found: list[Transition], update: ProfileUpdate | None) -> None:
+    def _emit(
+        self,
+        key: ProfileKey,
+        found: list[Transition],
+        update: ProfileUpdate | None,
+        position: int = 0,
+    ) -> None:
         self._changed[key] = None
         changes = self._outcome.changes
         for one in found:
+            self._positions.append(position)
             cause = Cause(one.kind)
             if update is not None:
                 cause = Cause(one.kind, update.event_id, update.origin)
@@ -287,14 +334,17 @@ class PartitionEngine:
             return
         profile.is_dirty = False
         if not state.created:
-            outcome.states[key] = profile.pack() if state.deleted_ms else None
+            # No change can say that a profile is gone.
+            state.base_bytes = 0
+            outcome.states[key] = profile.pack(0)[0] if state.deleted_ms else None
             outcome.events[key] = None
             profile.replaces_events = False
             return
         write = self._event_write(profile)
         if write is not None:
             outcome.events[key] = write
-        outcome.states[key] = profile.pack()
+        packed, is_appended = profile.pack(self._limits.whole_state_bytes)
+        (outcome.appended if is_appended else outcome.states)[key] = packed
         if key in self._changed:
             segment_ids = self._tenant(key.tenant).stepper.catalogue.segment_ids
             outcome.memberships[key] = memberships_record(
@@ -325,10 +375,40 @@ class PartitionEngine:
         if not self._cache_profiles:
             profiles.clear()
             return
-        for key in self._touched:
-            profiles[key] = profiles.pop(key)
-        while len(profiles) > self._cache_profiles:
-            del profiles[next(iter(profiles))]
+        spare = len(profiles) - self._cache_profiles
+        while spare > 0:
+            for key in list(islice(profiles, spare)):
+                profile = profiles.pop(key)
+                if profile.was_used:
+                    # A second chance, at the end: cheaper than moving it with every update.
+                    profile.was_used = False
+                    profiles[key] = profile
+                else:
+                    spare -= 1
+
+
+_Timed = tuple[int, ProfileUpdate, int]
+"""Position in the batch, update, partition clock."""
+
+
+def _grouped(
+    updates: Sequence[ProfileUpdate], clock_ms: int, wall_ms: int
+) -> tuple[dict[ProfileKey, list[_Timed]], int]:
+    """Return the updates by profile, each with the partition clock, and the clock at their end.
+
+    Profiles do not see each other: what one after the other needs is then at hand.
+    """
+    groups: dict[ProfileKey, list[_Timed]] = {}
+    for position, update in enumerate(updates):
+        record_ms = update.record_ms
+        if record_ms > clock_ms:
+            clock_ms = max(clock_ms, min(record_ms, wall_ms))
+        group = groups.get(update.key)
+        if group is None:
+            groups[update.key] = [(position, update, clock_ms)]
+        else:
+            group.append((position, update, clock_ms))
+    return groups, clock_ms
 
 
 class _Tenant:

@@ -18,7 +18,8 @@ from app.domain.definitions import (
 )
 from app.domain.errors import Conflict
 from app.domain.model import JsonObject, Membership, Tenant
-from app.engine.profile import ProfileState, encode
+from app.engine.profile import ProfileState
+from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
 from app.service.expressions import parsed, segments_asked
 

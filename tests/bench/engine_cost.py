@@ -49,6 +49,8 @@ class _Memory:
     def take(self, outcome: Outcome) -> None:
         """Keep what the batch wrote."""
         self.states.update(outcome.states)
+        for key, change in outcome.appended.items():
+            self.states[key] = (self.states[key] or b"") + change
         for key, write in outcome.events.items():
             if write is None:
                 self.events.pop(key, None)
@@ -107,7 +109,8 @@ def _timed(
             apply_s += at2 - at1
             changed += len({change.cause.origin for change in outcome.changes})
             size += sum(len(packed or b"") for packed in outcome.states.values())
-            states += len(outcome.states)
+            size += sum(len(change) for change in outcome.appended.values())
+            states += len(outcome.states) + len(outcome.appended)
     count = len(updates) - warm_up
     return (
         load_s / count * 1e6,

@@ -20,10 +20,11 @@ from app.domain.model import (
     SegmentDefinition,
     Tenant,
 )
-from app.engine.attribute_index import merge_patch
 from app.engine.catalogue import compile_catalogue
+from app.engine.merge import merge_patch
 from app.engine.oracle import Event, Subject, matches
-from app.engine.profile import decode, order_of
+from app.engine.profile import order_of
+from app.engine.state_codec import decode
 from app.pql.ast import Expr
 from app.pql.checker import check
 from app.pql.parser import parse
@@ -170,6 +171,8 @@ class Store:
         self.engine.provide_events({key: self.events.get(key) for key in missing})
         outcome = self.engine.apply(updates, due, clock_ms, wall_ms)
         self.states.update(outcome.states)
+        for key, change in outcome.appended.items():
+            self.states[key] = (self.states[key] or b"") + change
         self.timers.update(outcome.timers)
         for key, write in outcome.events.items():
             if write is None:

@@ -186,7 +186,8 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
 
 LIMITS = (
     EngineLimits(),
-    EngineLimits(retention_ms=10 * DAY, retention_events=3, dedup_ms=3_000),
+    EngineLimits(whole_state_bytes=0),
+    EngineLimits(retention_ms=10 * DAY, retention_events=3, dedup_ms=3_000, whole_state_bytes=0),
     EngineLimits(retention_ms=4 * SECOND, dedup_ids=1),
 )
 

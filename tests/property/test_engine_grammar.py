@@ -19,8 +19,8 @@ from tests.property.pql_strategies import attributes, conditions, event_bodies
 SECOND = 1_000
 LIMITS = (
     EngineLimits(),
-    EngineLimits(retention_ms=3 * DAY_MS, retention_events=4, dedup_ms=5_000),
-    EngineLimits(retention_ms=90_000, dedup_ids=1),
+    EngineLimits(retention_ms=3 * DAY_MS, retention_events=4, dedup_ms=5_000, whole_state_bytes=0),
+    EngineLimits(retention_ms=90_000, dedup_ids=1, whole_state_bytes=0),
     EngineLimits(retention_ms=800 * DAY_MS),
 )
 _LARGEST = 1 << 63

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import MembershipChange, ProfileKey, RemovedDefinition, SegmentDefinition
-from app.engine.profile import decode
+from app.engine.state_codec import decode
 from app.pql.printer import to_text
 from tests.property.engine_model import BASE_MS, TENANT, Model, Store
 from tests.property.engine_replay import Replay
@@ -22,7 +22,10 @@ from tests.property.pql_strategies import conditions
 from tests.property.test_engine import ATTRIBUTES, LIMITS, event_conditions, events, patches
 
 SECOND = 1_000
-MORE_LIMITS = (*LIMITS, EngineLimits(retention_ms=2 * DAY_MS, retention_events=4))
+MORE_LIMITS = (
+    *LIMITS,
+    EngineLimits(retention_ms=2 * DAY_MS, retention_events=4, whole_state_bytes=0),
+)
 texts = st.one_of(
     event_conditions(),
     event_conditions(),

@@ -299,6 +299,9 @@ def _commit_arguments(batch: Commit, keys: PartitionKeys) -> list[Argument]:
             sets.append(state_name(key))
             sets.append(packed)
     appends: list[Argument] = []
+    for key, change in outcome.appended.items():
+        appends.append(state_name(key))
+        appends.append(change)
     for key, write in outcome.events.items():
         if write is None:
             deletes.append(keys.events(key))

@@ -9,7 +9,8 @@ from app.adapters.http.gateway import MAX_BODY_BYTES
 from app.adapters.redis.keys import PartitionKeys
 from app.domain.model import ProfileKey
 from app.domain.partitioning import partition_of
-from app.engine.profile import ProfileState, encode
+from app.engine.profile import ProfileState
+from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
 from tests.integration.http.harness import DEFINITIONS, PARTITIONS, Plane, definition_body
 

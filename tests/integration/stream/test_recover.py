@@ -8,7 +8,7 @@ from app.adapters.kafka.publisher import transactional_publisher
 from app.adapters.kafka.recover import RecoverParts, recover
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.errors import ConfigurationError
-from app.engine.profile import decode
+from app.engine.state_codec import decode
 from app.service.definitions import DefinitionInput, Definitions
 from app.service.partition import PartitionEngine
 from tests.integration.stream.dying_owner import DyingOwner

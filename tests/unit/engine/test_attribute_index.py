@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.limits import EngineLimits
-from app.engine.attribute_index import merge_patch
 from app.engine.catalogue import Catalogue, compile_catalogue
+from app.engine.merge import AttributeChange, merge_patch
 from app.engine.oracle import Subject, matches
 from app.pql.checker import check
 from app.pql.parser import parse
@@ -48,7 +48,10 @@ def catalogue_of(texts: list[str]) -> Catalogue:
 
 def affected(catalogue: Catalogue, before: dict[str, Any], patch: dict[str, Any]) -> set[str]:
     ranks: set[int] = set()
-    catalogue.attributes.affected(patch, before, merge_patch(before, patch), ranks)
+    changes: list[AttributeChange] = []
+    after = merge_patch(before, patch, changes)
+    if changes:
+        catalogue.attributes.affected(changes, before, after, ranks)
     return {catalogue.definitions[rank].segment_id for rank in ranks}
 
 
@@ -150,3 +153,18 @@ def test_the_published_merge_patches(target: Any, patch: Any, result: Any) -> No
 
     assert merge_patch(target, patch) == result
     assert repr(target) == kept
+
+
+def test_a_patch_tells_what_it_changes_and_nothing_else() -> None:
+    changes: list[AttributeChange] = []
+    record = {"a": {"b": 1, "c": 2}, "d": [1], "e": "x", "f": 1}
+    patch = {"a": {"b": 1, "c": 3}, "d": [True], "e": None, "f": 1.0, "g": {"h": None}, "i": None}
+    merge_patch(record, patch, changes)
+
+    assert changes == [
+        (("a", "c"), 2, 3),
+        (("d",), [1], [True]),
+        (("e",), "x", None),
+        (("f",), 1, 1.0),
+        (("g",), None, {}),
+    ]

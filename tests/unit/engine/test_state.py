@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from app.domain.errors import ConfigurationError
 from app.engine.history import frame, read_frames, rewrite_frames
-from app.engine.profile import ProfileState, decode, encode, next_due, order_of
+from app.engine.profile import ProfileState, next_due, order_of
 from app.engine.recent_ids import RecentIds
+from app.engine.state_codec import decode, encode, encode_change, is_appendable
 from app.engine.tables import Detail, DetailTable, Matches, MatchTable
 
-GOLDEN = Path(__file__).with_name("state-v1.hex")
+GOLDEN = Path(__file__).with_name("state-v2.hex")
+OLD_GOLDEN = Path(__file__).with_name("state-v1.hex")
 EXAMPLE = ProfileState(
     tag="12-9f3a",
     attributes_json=b'{"city":"Oslo"}',
@@ -33,6 +36,7 @@ EXAMPLE = ProfileState(
     deleted_ms=0,
     created=True,
 )
+Steps = list[tuple[int, int | float, int]]
 integers = st.integers(0, (1 << 63) - 1)
 numbers = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False))
 words = st.lists(integers, max_size=3).map(lambda found: array("q", found))
@@ -60,9 +64,13 @@ states = st.builds(
 )
 
 
+def fields_of(state: ProfileState) -> list[tuple[str, Field[Any]]]:
+    return [(one.name, one) for one in fields(state)]
+
+
 def plain(state: ProfileState) -> dict[str, Any]:
     """Return all stored fields, those of the ids apart: they compare by identity."""
-    found = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    found = {name: getattr(state, name) for name, one in fields_of(state) if one.compare}
     ids = found.pop("recent_ids")
     del found["due_floor_ms"]
     return found | {"hashes": ids.hashes, "times": ids.times}
@@ -73,24 +81,118 @@ def test_a_state_survives_its_packing(state: ProfileState) -> None:
     assert plain(decode(encode(state))) == plain(state)
 
 
-def test_a_stored_state_of_version_1_is_read_for_ever() -> None:
+def test_a_stored_state_is_read_for_ever() -> None:
     """A failure here means: stored profiles of users can no longer be read.
 
     Give the new format a new version, and this one a way to be read.
     """
-    golden = bytes.fromhex(GOLDEN.read_text())
+    whole, change = (bytes.fromhex(line) for line in GOLDEN.read_text().split())
+    state = decode(whole)
 
-    assert encode(EXAMPLE) == golden
-    assert plain(decode(golden)) == plain(EXAMPLE)
+    assert encode(EXAMPLE) == whole
+    assert plain(state) == plain(EXAMPLE)
+    amend(state)
+    assert encode_change(state, has_attributes=True, members=b"\x01") == change
+    assert plain(decode(whole + change)) == plain(state)
 
 
-@pytest.mark.parametrize("packed", [b"", b"\x00\x90", b"\x02\x90", b"{}"])
+def test_a_state_of_version_1_is_read_and_written_anew() -> None:
+    state = decode(bytes.fromhex(OLD_GOLDEN.read_text()))
+
+    assert plain(state) == plain(EXAMPLE)
+    assert not is_appendable(state, 0)
+    assert plain(decode(encode(state))) == plain(EXAMPLE)
+
+
+def amend(state: ProfileState) -> None:
+    """Change everything that a change can say."""
+    state.attributes_json, state.members = b'{"city":"Rome"}', b"\x01"
+    state.arrivals, state.frames = 5, 5
+    late, newest = 1_767_607_200_000 << 20 | 1, 1_767_607_200_009 << 20
+    assert not state.add_order(late)
+    assert state.add_order(newest)
+    state.drop_orders(1)
+    state.recent_ids.add(7, 1_767_607_200_009)
+    state.recent_ids.trim(1, 0)
+    longer = state.matches.get((1 << 63) - 1)
+    assert longer is not None
+    longer.insert(2, newest, None)
+    longer.drop(1)
+    state.matches[(1 << 63) - 1] = longer
+    state.matches.drop(7)
+    state.matches[9] = Matches(array("q", [newest]), [3])
+    state.clear_due(7)
+    state.set_due(9, 1_767_607_200_600)
+    state.details[0] = Detail(1_767_607_200_009, 4)
+    state.details.pop(2)
+
+
+steps = st.lists(st.tuples(integers, numbers, st.integers(0, 3)), max_size=6)
+
+
+@given(first=steps, second=steps)
+def test_appended_changes_give_the_state_they_came_from(first: Steps, second: Steps) -> None:
+    state = ProfileState()
+    for step in first:
+        take(state, step)
+    stored = encode(state)
+    for step in second:
+        take(state, step)
+        stored += encode_change(state, has_attributes=False, members=None)
+
+        assert plain(decode(stored)) == plain(state)
+
+
+def take(state: ProfileState, step: tuple[int, int | float, int]) -> None:
+    """Add an event, anywhere, and forget some of the oldest."""
+    order, number, drop = step
+    state.add_order(order)
+    state.drop_orders(min(drop, len(state.orders) - 1))
+    state.recent_ids.add(order, order)
+    state.recent_ids.trim(max(len(state.recent_ids) - drop, 0), -1)
+    matches = state.matches.get(order % 2) or Matches()
+    matches.insert(len(matches.orders) * (order % 3) // 2, order, number)
+    matches.drop(drop)
+    state.matches[order % 2] = matches
+    state.set_due(order, order)
+    if drop:
+        state.clear_due(order)
+        state.matches.drop((order + 1) % 2)
+
+
+def test_changes_are_appended_to_large_states_until_they_are_half_their_size() -> None:
+    state = decode(encode(EXAMPLE))
+    base_bytes = state.base_bytes
+
+    assert is_appendable(state, base_bytes)
+    assert not is_appendable(state, base_bytes + 1)
+    while state.log_bytes < base_bytes // 2:
+        assert is_appendable(state, base_bytes)
+        encode_change(state, has_attributes=True, members=None)
+    assert not is_appendable(state, base_bytes)
+    encode(state)
+    assert is_appendable(state, base_bytes)
+
+
+@pytest.mark.parametrize("packed", [b"", b"\x00\x90", b"\x03\x90", b"{}"])
 def test_another_version_is_refused_with_what_to_do(packed: bytes) -> None:
     with pytest.raises(ConfigurationError, match=r"state version .*run the version"):
         decode(packed)
 
 
-@pytest.mark.parametrize("packed", [b"\x01", b"\x01\xc1", b"\x01\x91\x05", b"\x01\x05"])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"\x01",
+        b"\x01\xc1",
+        b"\x01\x91\x05",
+        b"\x01\x05",
+        b"\x02",
+        b"\x02\x01\x00\x00\x00\xc1",
+        encode(EXAMPLE) + b"\x01",
+        encode(EXAMPLE) + b"\x01\x00\x00\x00\xc1",
+    ],
+)
 def test_a_broken_state_is_refused(packed: bytes) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         decode(packed)

@@ -8,7 +8,8 @@ import pytest
 
 from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import ProfileKey, RemovedDefinition
-from app.engine.profile import ProfileState, decode
+from app.engine.profile import ProfileState
+from app.engine.state_codec import decode
 from app.service.partition import Outcome
 from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.domain.limits import EngineLimits
 from app.domain.model import Membership, MembershipChange, ProfileKey, Status
 from app.engine.catalogue import compile_catalogue
-from app.engine.profile import decode
+from app.engine.state_codec import decode
 from app.service.restoration import restored_state
 from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
 
