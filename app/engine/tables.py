@@ -173,9 +173,10 @@ class DetailTable:
 
     Attributes:
         changed: Ordinals set or forgotten since the state was stored.
+        rendered: Whatever text somebody made of a detail; gone when the detail changes.
     """
 
-    __slots__ = ("_entries", "_packed", "changed")
+    __slots__ = ("_entries", "_packed", "changed", "rendered")
 
     def __init__(
         self, entries: Mapping[int, Detail] | None = None, packed: bytes | None = None
@@ -183,6 +184,7 @@ class DetailTable:
         self._entries = None if packed is not None else dict(entries or {})
         self._packed = packed
         self.changed: set[int] = set()
+        self.rendered: dict[int, bytes] = {}
 
     def _open(self) -> dict[int, Detail]:
         if self._entries is None:
@@ -198,12 +200,14 @@ class DetailTable:
         self._open()[ordinal] = detail
         self._packed = None
         self.changed.add(ordinal)
+        self.rendered.pop(ordinal, None)
 
     def pop(self, ordinal: int) -> Detail | None:
         """Forget a segment; return its detail."""
         entries = self._open()
         self._packed = None
         self.changed.add(ordinal)
+        self.rendered.pop(ordinal, None)
         return entries.pop(ordinal, None)
 
     def items(self) -> ItemsView[int, Detail]:

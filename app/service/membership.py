@@ -10,7 +10,7 @@ import orjson
 from app.domain.model import SEGMENT_NAMESPACE, ProfileKey
 from app.domain.timestamps import iso_text
 from app.engine.state_codec import decode
-from app.engine.tables import DetailTable
+from app.engine.tables import Detail, DetailTable
 
 
 def segment_membership(packed: bytes, segment_ids: Mapping[int, str]) -> dict[str, Any]:
@@ -45,21 +45,34 @@ def exists(packed: bytes) -> bool:
 def memberships_record(
     key: ProfileKey, members: int, details: DetailTable, segment_ids: Mapping[int, str]
 ) -> bytes:
-    """Return the value of a record of the memberships topic, sequences included."""
-    found = {
-        segment_ids[ordinal]: {
-            "status": "realized" if members >> ordinal & 1 else "exited",
-            "lastQualificationTime": iso_text(detail.at_ms),
-            "sequence": detail.sequence,
-        }
-        for ordinal, detail in details.items()
-        if ordinal in segment_ids
-    }
-    return orjson.dumps(
+    """Return the value of a record of the memberships topic, sequences included.
+
+    It names every segment that the profile ever was in, of which one or two have changed: the
+    texts of a busy profile are kept.
+    """
+    parts = details.rendered if len(details) >= _MANY else {}
+    for ordinal, detail in details.items():
+        if ordinal not in parts and ordinal in segment_ids:
+            parts[ordinal] = _rendered(segment_ids[ordinal], members >> ordinal & 1, detail)
+    head = orjson.dumps(
         {
             "orgId": key.tenant.org_id,
             "sandboxName": key.tenant.sandbox_name,
             "profileId": key.profile_id,
-            "segmentMembership": {SEGMENT_NAMESPACE: found},
+            "segmentMembership": {SEGMENT_NAMESPACE: {}},
         }
     )
+    texts = [text for ordinal, text in parts.items() if ordinal in segment_ids]
+    return b"%b%b}}}" % (head[:-3], b",".join(texts))
+
+
+_MANY = 16
+
+
+def _rendered(segment_id: str, is_member: int, detail: Detail) -> bytes:
+    membership = {
+        "status": "realized" if is_member else "exited",
+        "lastQualificationTime": iso_text(detail.at_ms),
+        "sequence": detail.sequence,
+    }
+    return orjson.dumps({segment_id: membership})[1:-1]

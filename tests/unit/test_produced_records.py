@@ -110,3 +110,23 @@ def test_a_definition_fits() -> None:
         version_ms=NOW_MS,
     )
     fits("definition", definition_document(KEY.tenant, definition))
+
+
+def test_the_memberships_of_a_busy_profile_stay_up_to_date() -> None:
+    """Their texts are kept from one record to the next."""
+    details = DetailTable({ordinal: Detail(1_000 + ordinal, 1) for ordinal in range(20)})
+    segment_ids = {ordinal: f's-"{ordinal}"' for ordinal in range(20)}
+    membership.memberships_record(KEY, 0, details, segment_ids)
+    details[3] = Detail(61_000, 2)
+    details.pop(4)
+    del segment_ids[5]
+    value = orjson.loads(membership.memberships_record(KEY, 0b1000, details, segment_ids))
+
+    found = value["segmentMembership"]["ups"]
+    assert found.keys() == {f's-"{ordinal}"' for ordinal in range(20) if ordinal not in (4, 5)}
+    assert found['s-"3"'] == {
+        "status": "realized",
+        "lastQualificationTime": "1970-01-01T00:01:01Z",
+        "sequence": 2,
+    }
+    assert {one["status"] for name, one in found.items() if name != 's-"3"'} == {"exited"}
