@@ -67,6 +67,8 @@ class Assembly:
         self._chain_ranks: dict[int, set[int]] = {}
         self.attributes = AttributeIndex()
         self._indexes = [self.attributes]
+        # The operands of the definition at hand that all have to hold, by identity.
+        self._needed: set[int] = set()
         self.chains: dict[int, Chain] = {}
         self.tracked_ranks: dict[int, list[int]] = {}
         self.history_ranks: list[int] = []
@@ -81,7 +83,8 @@ class Assembly:
 
     def _guarded_test(self, rank: int, condition: Condition, tracked: dict[int, Tracked]) -> Test:
         """File what stands beside an equality only for profiles that satisfy that equality."""
-        operands = condition.operands if isinstance(condition, AllOf) else ()
+        operands = condition.operands if isinstance(condition, AllOf) else (condition,)
+        self._needed = {id(operand) for operand in operands}
         for index, operand in enumerate(operands):
             guard = guard_of(operand.expression) if isinstance(operand, AttributeLeaf) else None
             if guard is None:
@@ -93,7 +96,7 @@ class Assembly:
             tests += [self._test(rank, other, tracked) for other in others]
             self._indexes = [self.attributes]
             return all_of(tests)
-        return self._test(rank, condition, tracked)
+        return all_of([self._test(rank, operand, tracked) for operand in operands])
 
     def _test(self, rank: int, condition: Condition, tracked: dict[int, Tracked]) -> Test:
         match condition:
@@ -106,7 +109,8 @@ class Assembly:
             case SegmentLeaf(segment_id):
                 return membership(self._ordinals.get(segment_id))
             case AttributeLeaf(expression):
-                return self._attribute_test(rank, expression, tracked)
+                is_needed = id(condition) in self._needed
+                return self._attribute_test(rank, expression, tracked, is_needed=is_needed)
             case TermLeaf(spec, operator, constant):
                 self._constants_of(spec).setdefault((operator, constant), set()).add(rank)
                 return compare_term(self._term(spec), _key_of(spec.filter), operator, constant)
@@ -129,10 +133,12 @@ class Assembly:
             term = self._terms[spec] = Term(spec.kind, spec.interval)
         return term
 
-    def _attribute_test(self, rank: int, expression: Any, tracked: dict[int, Tracked]) -> Test:
+    def _attribute_test(
+        self, rank: int, expression: Any, tracked: dict[int, Tracked], *, is_needed: bool
+    ) -> Test:
         reads = reads_of(expression)
         if not reads.clock and all(
-            file_condition(index, expression, rank) for index in self._indexes
+            file_condition(index, expression, rank, is_needed=is_needed) for index in self._indexes
         ):
             return compile_test(expression, self._ordinals)
         self._read_paths(reads, rank)

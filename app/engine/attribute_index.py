@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.model import JsonObject
+from app.engine.intervals import Intervals
 from app.engine.merge import AttributeChange
 from app.engine.terms import Breakpoints
 from app.pql.library import fold
@@ -29,6 +30,8 @@ class PathReaders:
         strings, numbers: By equality constant.
         folded: By constant compared without regard to case.
         ranges: By bound of an ordering comparison.
+        intervals: Those that hold only for numbers in an interval.
+        in_ranges: Those with other ordering comparisons.
         on_null: Those that answer differently for null and for any other value.
         always: Those that no constant describes.
         everyone: All of them: for values of a type that no file was made for.
@@ -38,6 +41,7 @@ class PathReaders:
     numbers: dict[float, Ranks] = field(default_factory=dict)
     folded: dict[str, Ranks] = field(default_factory=dict)
     ranges: Breakpoints = field(default_factory=Breakpoints)
+    intervals: Intervals = field(default_factory=Intervals)
     in_ranges: Ranks = field(default_factory=set)
     on_null: Ranks = field(default_factory=set)
     always: Ranks = field(default_factory=set)
@@ -61,10 +65,22 @@ class PathReaders:
         self.everyone.add(rank)
         self.folded.setdefault(fold(constant), set()).add(rank)
 
-    def add_range(self, operator: str, bound: int | float, rank: int) -> None:
-        """File a definition under the bound of `<`, `<=`, `>` or `>=`."""
+    def add_range(
+        self, operator: str, bound: int | float, rank: int, *, is_needed: bool = False
+    ) -> None:
+        """File a definition under the bound of `<`, `<=`, `>` or `>=`.
+
+        Args:
+            operator: Which one.
+            bound: What the value is compared with.
+            rank: Of the definition.
+            is_needed: The definition holds only where this comparison does.
+        """
         self.everyone.add(rank)
-        self.in_ranges.add(rank)
+        if is_needed:
+            self.intervals.narrow(rank, operator, bound)
+        else:
+            self.in_ranges.add(rank)
         if operator in (">=", "<"):
             _file(self.ranges.at, self.ranges.at_definitions, bound, rank)
         else:
@@ -85,11 +101,18 @@ class PathReaders:
             into |= self.on_null
         self._find(old, old_type, into)
         self._find(new, new_type, into)
-        if self.in_ranges:
-            if old_type in _NUMBERS and new_type in _NUMBERS:
-                self.ranges.crossed(old, new, into)
-            else:
-                into |= self.in_ranges
+        self._find_ranges(old, new, into)
+
+    def _find_ranges(self, old: Any, new: Any, into: set[int]) -> None:
+        is_old, is_new = type(old) in _NUMBERS, type(new) in _NUMBERS
+        if is_old and is_new:
+            self.ranges.crossed(old, new, into)
+        elif (is_old or old is None) and (is_new or new is None):
+            # Null satisfies no comparison: what held, or will hold, has the number in it.
+            into |= self.in_ranges
+            self.intervals.containing(old if is_old else new, into)
+        elif self.ranges.at or self.ranges.above:
+            into |= self.everyone
 
     def _find(self, value: Any, kind: type, into: set[int]) -> None:
         if kind is str:

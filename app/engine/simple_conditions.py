@@ -10,15 +10,23 @@ from app.pql import ast
 from app.pql.words import MIRRORED
 
 
-def file_condition(index: AttributeIndex, expression: Any, rank: int) -> bool:
+def file_condition(
+    index: AttributeIndex, expression: Any, rank: int, *, is_needed: bool = False
+) -> bool:
     """File a definition under path and constant of a condition.
+
+    Args:
+        index: Where.
+        expression: The condition.
+        rank: Of the definition.
+        is_needed: The definition holds only where the condition does.
 
     Returns:
         False if the condition has no form that the index knows; nothing was filed then.
     """
     match expression:
         case ast.Binary(operator, left, right) if operator in MIRRORED:
-            return _file_comparison(index, operator, left, right, rank)
+            return _file_comparison(index, operator, left, right, rank, is_needed=is_needed)
         case ast.Binary("in" | "notIn" as operator, left, ast.ListLiteral(items)):
             constants = [item.value for item in items if _is_constant(item)]  # type: ignore[union-attr]  # narrowed by _is_constant
             if len(constants) != len(items):
@@ -70,7 +78,13 @@ def _is_constant(item: Any) -> bool:
 
 
 def _file_comparison(
-    index: AttributeIndex, operator: str, left: Any, right: Any, rank: int
+    index: AttributeIndex,
+    operator: str,
+    left: Any,
+    right: Any,
+    rank: int,
+    *,
+    is_needed: bool,
 ) -> bool:
     if isinstance(left, ast.Literal):
         left, right, operator = right, left, MIRRORED[operator]
@@ -81,7 +95,7 @@ def _file_comparison(
     readers = _readers(index, left)
     if readers is None or isinstance(right.value, str):
         return False
-    readers.add_range(operator, right.value, rank)
+    readers.add_range(operator, right.value, rank, is_needed=is_needed)
     return True
 
 

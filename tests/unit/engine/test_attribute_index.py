@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain.limits import EngineLimits
 from app.engine.catalogue import Catalogue, compile_catalogue
+from app.engine.intervals import Intervals
 from app.engine.merge import AttributeChange, merge_patch
 from app.engine.oracle import Subject, matches
 from app.pql.checker import check
@@ -97,6 +98,30 @@ def test_a_crossed_bound_concerns_who_asks_for_it() -> None:
     assert affected(catalogue, {"age": 20}, {"age": 22}) == {"s21", "s22"}
     assert affected(catalogue, {"age": 22}, {"age": 20}) == {"s21", "s22"}
     assert affected(catalogue, {"age": 20}, {"age": 20}) == set()
+
+
+def test_a_number_that_comes_or_goes_concerns_who_can_hold_with_it() -> None:
+    bands = [f"age >= {number} and age < {number + 2}" for number in range(0, 100, 2)]
+    others = ["age > 90", "age < 5", "age < 5 or age > 90", "not(age > 50)", "age > 9 and age < 3"]
+    catalogue = catalogue_of([*bands, *others])
+    asked_always = {"s52", "s53"}
+
+    assert affected(catalogue, {}, {"age": 31}) == {"s14", "s15"} | asked_always
+    assert affected(catalogue, {"age": 31}, {"age": None}) == {"s14", "s15"} | asked_always
+    assert affected(catalogue, {}, {"age": 95}) == {"s46", "s47", "s50"} | asked_always
+    assert affected(catalogue, {}, {"age": 4.5}) == {"s1", "s2", "s51"} | asked_always
+    assert len(affected(catalogue, {}, {"age": "31"})) == 55
+
+
+def test_intervals_that_all_overlap_are_all_asked() -> None:
+    intervals = Intervals()
+    for rank in range(200):
+        intervals.narrow(rank, ">", rank)
+        intervals.narrow(rank, "<", 1_000 - rank)
+    found: set[int] = set()
+    intervals.containing(500, found)
+
+    assert found == set(range(200))
 
 
 def test_what_stands_beside_an_equality_concerns_only_who_satisfies_it() -> None:
