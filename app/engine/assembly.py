@@ -36,7 +36,7 @@ from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number
-from app.engine.terms import Breakpoints, Term
+from app.engine.terms import Breakpoints, Term, breakpoints_of
 from app.engine.tests_of import all_of, any_of, compare_term, membership, negation, truth_of
 from app.engine.timeline import Timeline
 from app.engine.windows import ALWAYS
@@ -256,12 +256,7 @@ def _breakpoints(spec: TermSpec, constants: dict[tuple[str, Number], set[int]]) 
     for (operator, constant), ranks in constants.items():
         for side, bound in _crossings(spec.kind == "count", operator, constant):
             (at if side == "at" else above).setdefault(bound, set()).update(ranks)
-    return Breakpoints(
-        sorted(at),
-        [tuple(at[bound]) for bound in sorted(at)],
-        sorted(above),
-        [tuple(above[bound]) for bound in sorted(above)],
-    )
+    return breakpoints_of(at, above)
 
 
 def _crossings(is_count: bool, operator: str, constant: Number) -> Iterable[tuple[str, Number]]:

@@ -143,7 +143,9 @@ class Stepper:
             state.drop_orders(excess)
             self._evict(state, gone, work)
         if orders and orders[0] < edge:
+            # Timelines may still begin with them, unseen.
             state.drop_orders(bisect_left(orders, edge))
+            state.fronts = None
         if profile.events:
             oldest = orders[0] if orders else MAX_ORDER
             del profile.events[: bisect_left(profile.events, oldest, key=_order)]
@@ -156,11 +158,7 @@ class Stepper:
         """
         fronts = state.fronts
         if fronts is None or len(fronts) > _FRONTS_PER_TIMELINE * len(state.matches):
-            fronts = state.fronts = {}
-            for key in state.matches:
-                matches = state.matches.get(key)
-                if matches is not None:
-                    fronts.setdefault(matches.orders[0], []).append(key)
+            fronts = state.fronts = _fronts(state, gone[0])
         for order in gone:
             for key in fronts.pop(order, ()):
                 matches = state.matches.get(key)
@@ -295,6 +293,27 @@ def _settles_in(state: ProfileState, timeline: Timeline, order: int, number: Num
     matches.packed = None
     state.matches[timeline.key] = matches
     return True
+
+
+def _fronts(state: ProfileState, first: int) -> dict[int, list[int]]:
+    """Return the timelines by the event they begin with; what is older than `first` goes.
+
+    It is past the retention, so that no window holds it any more.
+    """
+    found: dict[int, list[int]] = {}
+    for key in state.matches:
+        matches = state.matches.get(key)
+        assert matches is not None
+        expired = bisect_left(matches.orders, first)
+        if expired:
+            matches.drop(expired)
+            state.matches[key] = matches
+        if matches.orders:
+            found.setdefault(matches.orders[0], []).append(key)
+        else:
+            state.matches.drop(key)
+            state.clear_due(key)
+    return found
 
 
 def _note_front(state: ProfileState, key: int, matches: Matches) -> None:

@@ -27,6 +27,8 @@ from app.pql.values import INT64
 
 TermKind = Literal["count", "sum", "average", "min", "max"]
 
+_LONG_AGO_MS = -(1 << 60)
+
 # Far above what adding up a few dozen doubles can be wrong by.
 _ROUNDING = 1e-9
 
@@ -150,7 +152,7 @@ class Term:
                 self.breakpoints.crossed(old, apply(values[start:end]), found)
             if self.watchers:
                 found.update(self.watchers)
-        return self._due(matches.orders, start, end, now_ms)
+        return self._due(matches, start, end, now_ms)
 
     def lost(self, matches: Matches, drop: int, now_ms: int, found: set[int]) -> None:
         """Take note that the `drop` oldest events are about to go, whatever the window."""
@@ -210,13 +212,15 @@ class Term:
     def next_change(self, matches: Matches, now_ms: int) -> int:
         """Return when, after `now_ms`, a definition may first have to be looked at."""
         start, end = visible(matches.orders, self.interval, now_ms)
-        return self._due(matches.orders, start, end, now_ms)
+        return self._due(matches, start, end, now_ms)
 
-    def _due(self, orders: Sequence[int], start: int, end: int, now_ms: int) -> int:
-        interval = self.interval
+    def _due(self, matches: Matches, start: int, end: int, now_ms: int) -> int:
+        interval, orders = self.interval, matches.orders
         first_to_leave = start
         if self.only_counts:
             first_to_leave = self._decisive(start, end)
+        elif self.kind == "sum" and not self.watchers:
+            first_to_leave = self._decisive_of_sum(matches.values, start, end)
         due_ms = NEVER
         if start <= first_to_leave < end:
             due_ms = interval.low.passes(orders[first_to_leave] >> ORDER_BITS, now_ms)
@@ -232,6 +236,53 @@ class Term:
         if not passed or thresholds[passed - 1] <= 0:
             return end
         return end - int(thresholds[passed - 1])
+
+    def _decisive_of_sum(self, values: list[Number], start: int, end: int) -> int:
+        """Return the index of the event whose leaving may first take the sum below a breakpoint.
+
+        Too early a one does no harm: where a number is negative, and for what doubles lose.
+        """
+        seen = values[start:end]
+        total = exact_total(seen)
+        if total is None or (seen and min(seen) < 0):
+            return start
+        at, above = self.breakpoints.at, self.breakpoints.above
+        passed = [*at[: bisect_right(at, total)][-1:], *above[: bisect_left(above, total)][-1:]]
+        if not passed or max(passed) < 0:
+            return end
+        # What may go before the sum is below, or at, the breakpoint.
+        spare = total - max(passed) - _ROUNDING * (total + max(passed))
+        for index, number in enumerate(seen, start):
+            spare -= number
+            if spare <= 0:
+                return index
+        return end
+
+
+def merged_term(terms: Sequence[Term]) -> Term:
+    """Return the terms of one kind as one, which is right while all windows hold all events."""
+    at: dict[Number, set[int]] = {}
+    above: dict[Number, set[int]] = {}
+    for term in terms:
+        steps = term.breakpoints
+        for bound, ranks in zip(steps.at, steps.at_definitions, strict=True):
+            at.setdefault(bound, set()).update(ranks)
+        for bound, ranks in zip(steps.above, steps.above_definitions, strict=True):
+            above.setdefault(bound, set()).update(ranks)
+    merged = Term(terms[0].kind, ALWAYS, breakpoints_of(at, above))
+    merged.finish()
+    merged.recent_ms = _LONG_AGO_MS
+    return merged
+
+
+def breakpoints_of(at: dict[Number, set[int]], above: dict[Number, set[int]]) -> Breakpoints:
+    """Return breakpoints, sorted, with the definitions that look at each."""
+    return Breakpoints(
+        sorted(at),
+        [tuple(at[bound]) for bound in sorted(at)],
+        sorted(above),
+        [tuple(above[bound]) for bound in sorted(above)],
+    )
 
 
 def entering(orders: Sequence[int], interval: Interval, start: int, end: int, now_ms: int) -> int:

@@ -12,7 +12,7 @@ from app.engine.chain import Chain
 from app.engine.frame import Frame
 from app.engine.profile import ORDER_BITS
 from app.engine.tables import Matches, Number
-from app.engine.terms import Term
+from app.engine.terms import Term, merged_term
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class Timeline:
         is_recent: All windows end now or never.
         only_counts: All terms do.
         is_restful: Its answers only change when a number has grown by enough: see `Matches.quiet`.
+        merged: The terms of a restful timeline as one, for when all windows hold all events.
+        shortest_ms: Offset from now at which the shortest of those windows begins.
         all_chains: Those of `chains`.
         last_chains: Those whose last step is on this timeline.
     """
@@ -52,6 +54,8 @@ class Timeline:
     only_counts: bool = False
     low_ms: int | None = None
     is_restful: bool = False
+    merged: tuple[Term, ...] = ()
+    shortest_ms: int = 0
     all_chains: tuple[Chain, ...] = ()
     last_chains: tuple[Chain, ...] = ()
 
@@ -77,6 +81,9 @@ class Timeline:
         self.is_restful = self.is_recent and all(
             term.kind in ("count", "sum") and not term.watchers for term in self.terms
         )
+        if self.is_restful and self.terms:
+            self.merged = (merged_term(self.terms),)
+            self.shortest_ms = max(term.recent_ms or 0 for term in self.terms)
         self.all_chains = tuple(chain for chain, _ in self.chains)
         self.last_chains = tuple(chain for chain, is_last in self.chains if is_last)
 
@@ -135,10 +142,13 @@ class Timeline:
         is_last = index == len(matches.orders) - 1
         if is_last and self.is_recent and order >> ORDER_BITS <= now_ms:
             before = len(found)
-            for term in self.terms:
+            terms = self.terms
+            if self.merged and matches.orders[0] >= (now_ms + self.shortest_ms) << ORDER_BITS:
+                terms = self.merged
+            for term in terms:
                 term.appended(matches, now_ms, found)
-            self._rest(matches, now_ms)
-            if len(found) == before and (self.only_counts or has_due):
+            self._rest(matches, terms, now_ms)
+            if len(found) == before and self._stays_due(has_due, number):
                 return None
             return self.next_change(matches, now_ms)
         matches.quiet = min(matches.quiet, 0)
@@ -147,7 +157,14 @@ class Timeline:
             due_ms = min(due_ms, term.entered(matches, index, now_ms, found))
         return due_ms
 
-    def _rest(self, matches: Matches, now_ms: int) -> None:
+    def _stays_due(self, has_due: bool, number: Number | None) -> bool:
+        """Tell whether an event that crosses nothing leaves the due time, or its absence, right.
+
+        A sum has none while it has passed no breakpoint and no number in it is negative.
+        """
+        return has_due or self.only_counts or (self.is_restful and (number is None or number >= 0))
+
+    def _rest(self, matches: Matches, terms: tuple[Term, ...], now_ms: int) -> None:
         """Find out how long nobody has to look again.
 
         Until it is due, a window loses nothing that would take a number below a breakpoint, so the
@@ -157,7 +174,7 @@ class Timeline:
             # Most profiles do not come twice before they are forgotten again.
             matches.quiet = 0
             return
-        room = min([term.room(matches, now_ms) for term in self.terms], default=inf)
+        room = min([term.room(matches, now_ms) for term in terms], default=inf)
         if self.numbers is None:
             matches.quiet = int(min(room - 1, _MOST_QUIET))
         else:
