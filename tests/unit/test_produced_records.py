@@ -93,7 +93,7 @@ def test_the_memberships_of_a_profile_fit() -> None:
 def test_a_dead_letter_fits(value: bytes | None) -> None:
     error = InvalidUpdate("the value is not JSON: send one object", code="invalid-json")
 
-    record = dead_letter("dead", 3, Consumed(value=value), error)
+    record = dead_letter("dead", ORIGIN, Consumed(value=value), error)
 
     assert record.value == value
     fits("dead-letter-headers", headers_of(record))

@@ -7,13 +7,14 @@ and how to mend it; it becomes a dead letter and never stops the partition.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from app.adapters.kafka.update_fields import (
     AFTER_LAST_MS,
     FIRST_MS,
-    KafkaRecord,
+    InputRecord,
     check_identities,
     checked_name,
     header_text,
@@ -35,7 +36,10 @@ TOMBSTONE_ORG = "org-id"
 TOMBSTONE_SANDBOX = "sandbox-name"
 MAX_PROFILE_ID_BYTES = 1_024
 MAX_EVENT_ID_CHARACTERS = 1_024
-_PARTITIONS_CACHED = 200_000
+_PROFILES_CACHED = 200_000
+_TENANTS_CACHED = 10_000
+
+_new_tuple = tuple.__new__
 
 
 class Forward(NamedTuple):
@@ -60,16 +64,25 @@ class InputRules:
     max_record_bytes: int = 1_048_576
 
 
+class _Homes(dict[str, tuple[ProfileKey, int]]):
+    """Key and partition of those profiles of one tenant that were seen lately, by profile id."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__()
+        self.tenant = tenant
+
+
 class UpdateDecoder:
     """Decodes records of one worker; keeps small caches of what repeats."""
 
     def __init__(self, rules: InputRules) -> None:
         self._rules = rules
-        self._tenants: dict[tuple[str | None, str | None], Tenant] = {}
-        self._partitions: dict[str, int] = {}
+        self._max_bytes = rules.max_record_bytes
+        self._homes: dict[tuple[str | None, str | None], _Homes] = {}
+        self._profiles_cached = 0
 
-    def decode(self, record: KafkaRecord) -> ProfileUpdate | Forward:
-        """Decode one record.
+    def decode(self, record: InputRecord, topic: str, partition: int) -> ProfileUpdate | Forward:
+        """Decode one record, read from a partition of a topic.
 
         Returns:
             The update, or where the record has to go.
@@ -79,44 +92,46 @@ class UpdateDecoder:
         """
         value = record.value
         if value is None:
-            return self._tombstone(record)
-        if len(value) > self._rules.max_record_bytes:
+            return self._tombstone(record, topic, partition)
+        if len(value) > self._max_bytes:
             raise InvalidUpdate(
-                f"the value has {len(value)} bytes, the limit is {self._rules.max_record_bytes}:"
+                f"the value has {len(value)} bytes, the limit is {self._max_bytes}:"
                 " send a smaller update or raise SEG_MAX_RECORD_BYTES",
                 code="too-large",
             )
         document = parse(value)
-        if record.timestamp < FIRST_MS or record.timestamp >= AFTER_LAST_MS:
+        if not FIRST_MS <= record.timestamp < AFTER_LAST_MS:
             raise InvalidUpdate(
                 f"the record timestamp {record.timestamp} is not between the years 1970 and 2247:"
                 " let the producer set it to the time of sending in ms",
                 code="invalid-timestamp",
             )
         if "body" in document or "header" in document:
-            return self._envelope(record, document)
-        return self._plain(record, document)
+            return self._envelope(record, document, topic, partition)
+        return self._plain(record, document, topic, partition)
 
-    def _plain(self, record: KafkaRecord, document: JsonObject) -> ProfileUpdate | Forward:
+    def _plain(
+        self, record: InputRecord, document: JsonObject, topic: str, partition: int
+    ) -> ProfileUpdate | Forward:
         get = document.get
         profile_id = get("profileId")
         if profile_id is None:
             profile_id = key_text(record, "profileId")
-        tenant = self._tenant(get("orgId"), get("sandboxName"), "orgId", "sandboxName")
-        place = self._place(record, profile_id)
-        if isinstance(place, Forward):
-            return place
+        homes = self._homes_of(get("orgId"), get("sandboxName"), "orgId", "sandboxName")
+        update = self._located(record, homes, profile_id, topic, partition)
+        if type(update) is Forward:
+            return update
+        update = cast(ProfileUpdate, update)
         attributes, event, identities = get("attributes"), get("event"), get("identityMap")
         event_id, stamp = get("eventId"), get("timestamp")
         at_ms = record.timestamp if stamp is None else milliseconds(stamp, "timestamp")
-        event_ms = 0
         if event is not None:
             if type(event) is not dict:
                 raise wrong_type("event", "an object", event)
             if event_id is None:
                 event_id = event.get("_id")
             stamp = event.get("timestamp")
-            event_ms = at_ms if stamp is None else milliseconds(stamp, "event.timestamp")
+            update.event_ms = at_ms if stamp is None else milliseconds(stamp, "event.timestamp")
         if attributes is not None and type(attributes) is not dict:
             raise wrong_type("attributes", "an object", attributes)
         if event_id is not None and type(event_id) is not str:
@@ -128,9 +143,11 @@ class UpdateDecoder:
             )
         if identities is not None:
             attributes = with_identities(attributes, identities)
-        return _update(tenant, profile_id, place, record, event_id, attributes, event, event_ms)
+        return _filled(update, event_id, attributes, event)
 
-    def _envelope(self, record: KafkaRecord, document: JsonObject) -> ProfileUpdate | Forward:
+    def _envelope(
+        self, record: InputRecord, document: JsonObject, topic: str, partition: int
+    ) -> ProfileUpdate | Forward:
         header, body = document.get("header"), document.get("body")
         entity = body.get("xdmEntity") if type(body) is dict else None
         if type(header) is not dict or type(entity) is not dict:
@@ -139,7 +156,7 @@ class UpdateDecoder:
                 " `body.xdmEntity`: send a streaming-ingestion envelope or a plain update",
                 code="unknown-envelope",
             )
-        tenant = self._tenant(
+        homes = self._homes_of(
             header.get("imsOrgId"),
             header.get("sandboxName"),
             "header.imsOrgId",
@@ -152,68 +169,66 @@ class UpdateDecoder:
             profile_id = key_text(record, "body.xdmEntity.identityMap")
         else:
             profile_id = primary_identity(identities)
-        place = self._place(record, profile_id)
-        if isinstance(place, Forward):
-            return place
+        update = self._located(record, homes, profile_id, topic, partition)
+        if isinstance(update, Forward):
+            return update
         event_id, stamp = entity.get("_id"), entity.get("timestamp")
         if event_id is not None and type(event_id) is not str:
             raise wrong_type("body.xdmEntity._id", "a string", event_id)
         if event_id is None or stamp is None:
-            return _update(tenant, profile_id, place, record, event_id, entity, None, 0)
-        event_ms = milliseconds(stamp, "body.xdmEntity.timestamp")
+            return _filled(update, event_id, entity, None)
+        update.event_ms = milliseconds(stamp, "body.xdmEntity.timestamp")
         attributes = None if identities is None else {"identityMap": entity.pop("identityMap")}
-        return _update(tenant, profile_id, place, record, event_id, attributes, entity, event_ms)
+        return _filled(update, event_id, attributes, entity)
 
-    def _tombstone(self, record: KafkaRecord) -> ProfileUpdate | Forward:
+    def _tombstone(
+        self, record: InputRecord, topic: str, partition: int
+    ) -> ProfileUpdate | Forward:
         headers = dict(record.headers)
-        tenant = self._tenant(
+        homes = self._homes_of(
             header_text(headers, TOMBSTONE_ORG),
             header_text(headers, TOMBSTONE_SANDBOX),
             f"header {TOMBSTONE_ORG}",
             f"header {TOMBSTONE_SANDBOX}",
         )
         profile_id = key_text(record, "the record key")
-        place = self._place(record, profile_id)
-        if isinstance(place, Forward):
-            return place
-        key = ProfileKey(tenant, profile_id)
-        return ProfileUpdate(key, place, max(record.timestamp, 0), deletes=True)
+        update = self._located(record, homes, profile_id, topic, partition)
+        if isinstance(update, ProfileUpdate):
+            update.record_ms = max(record.timestamp, 0)
+            update.deletes = True
+        return update
 
-    def _tenant(self, org: Any, sandbox: Any, org_at: str, sandbox_at: str) -> Tenant:
+    def _homes_of(self, org: Any, sandbox: Any, org_at: str, sandbox_at: str) -> _Homes:
         try:
-            return self._tenants[org, sandbox]
+            return self._homes[org, sandbox]
         except (KeyError, TypeError):
             pass
         tenant = Tenant(
             checked_name(org, self._rules.org_id, org_at, "SEG_DEFAULT_ORG_ID"),
             checked_name(sandbox, self._rules.sandbox_name, sandbox_at, "SEG_DEFAULT_SANDBOX_NAME"),
         )
-        if len(self._tenants) < 10_000:
-            self._tenants[org, sandbox] = tenant
-        return tenant
+        homes = _Homes(tenant)
+        if len(self._homes) < _TENANTS_CACHED:
+            self._homes[org, sandbox] = homes
+        return homes
 
-    def _place(self, record: KafkaRecord, profile_id: Any) -> Origin | Forward:
-        """Return the origin of a record that is where it belongs, else where it has to go."""
-        partition = self._partitions.get(profile_id) if type(profile_id) is str else None
-        if partition is None:
-            partition = self._checked_partition(profile_id)
-        origin = Origin(record.topic, record.partition, record.offset)
+    def _located(
+        self, record: InputRecord, homes: _Homes, profile_id: Any, topic: str, partition: int
+    ) -> ProfileUpdate | Forward:
+        """Return the update of a record that is where it belongs, still empty; else where to."""
+        try:
+            key, home = homes[profile_id]
+        except (KeyError, TypeError):
+            key, home = self._new_home(homes, profile_id)
+        # Not `Origin(…)`: that runs in Python and takes three times as long.
+        origin = _new_tuple(Origin, (topic, partition, record.offset))
         if record.headers:
-            forwarded = dict(record.headers).get(FORWARDED_FROM)
-            if forwarded is not None:
-                origin = parse_origin(forwarded)
-                if partition != record.partition:
-                    raise InvalidUpdate(
-                        f"the record was forwarded to partition {record.partition}, its profile"
-                        f" lives in {partition}: the number of partitions changed after"
-                        " it was sent; send it again",
-                        code="wrong-partition",
-                    )
-        if partition != record.partition:
-            return Forward(partition, origin)
-        return origin
+            origin = _first_origin(record.headers, origin, home)
+        if home != partition:
+            return Forward(home, origin)
+        return ProfileUpdate(key, origin, record.timestamp)
 
-    def _checked_partition(self, profile_id: Any) -> int:
+    def _new_home(self, homes: _Homes, profile_id: Any) -> tuple[ProfileKey, int]:
         if type(profile_id) is not str or not profile_id:
             raise wrong_type("profileId", "a string with at least one character", profile_id)
         encoded = profile_id.encode()
@@ -223,11 +238,30 @@ class UpdateDecoder:
                 " use a shorter id",
                 code="invalid-profile-id",
             )
+        if self._profiles_cached >= _PROFILES_CACHED:
+            for known in self._homes.values():
+                known.clear()
+            self._profiles_cached = 0
+        self._profiles_cached += 1
         partition = (murmur2(encoded) & 0x7FFFFFFF) % self._rules.partitions
-        if len(self._partitions) >= _PARTITIONS_CACHED:
-            self._partitions.clear()
-        self._partitions[profile_id] = partition
-        return partition
+        found = homes[profile_id] = ProfileKey(homes.tenant, profile_id), partition
+        return found
+
+
+def _first_origin(headers: Sequence[tuple[str, bytes]], read_at: Origin, home: int) -> Origin:
+    """Return where a forwarded record came from, or where any other was read."""
+    forwarded = dict(headers).get(FORWARDED_FROM)
+    if forwarded is None:
+        return read_at
+    origin = parse_origin(forwarded)
+    if home != read_at.partition:
+        raise InvalidUpdate(
+            f"the record was forwarded to partition {read_at.partition}, its profile"
+            f" lives in {home}: the number of partitions changed after"
+            " it was sent; send it again",
+            code="wrong-partition",
+        )
+    return origin
 
 
 def parse_origin(header: bytes) -> Origin:
@@ -247,15 +281,11 @@ def parse_origin(header: bytes) -> Origin:
         ) from error
 
 
-def _update(
-    tenant: Tenant,
-    profile_id: str,
-    origin: Origin,
-    record: KafkaRecord,
+def _filled(
+    update: ProfileUpdate,
     event_id: str | None,
     attributes: JsonObject | None,
     event: JsonObject | None,
-    event_ms: int,
 ) -> ProfileUpdate:
     if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID_CHARACTERS:
         raise InvalidUpdate(
@@ -263,7 +293,5 @@ def _update(
             " or leave it out",
             code="invalid-event-id",
         )
-    key = ProfileKey(tenant, profile_id)
-    return ProfileUpdate(
-        key, origin, record.timestamp, event_id, attributes, event, event_ms, False
-    )
+    update.event_id, update.attributes, update.event = event_id, attributes, event
+    return update

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -26,9 +25,10 @@ from app.adapters.kafka.records import (
 )
 from app.adapters.kafka.recovery import Recovery
 from app.adapters.kafka.transport import Position, RecordBatch
+from app.adapters.kafka.update_fields import InputRecord
 from app.adapters.redis.partition_store import Argument, Commit
 from app.domain.errors import InvalidUpdate
-from app.domain.model import ProfileKey, ProfileUpdate, Tenant
+from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue
 from app.service.partition import Outcome, PartitionEngine
 
@@ -189,43 +189,44 @@ class Owner:
         taken_bytes = 0
         while self.pending and work.records < max_records and taken_bytes < max_bytes:
             batch = self.pending[0]
-            stop = self._cut(batch, max_records - work.records, max_bytes - taken_bytes)
-            taken = batch.records[:stop]
+            taken, size = self._cut(batch, max_records - work.records, max_bytes - taken_bytes)
             if not taken:
                 break
-            taken_bytes += sum(len(record.value or b"") for record in taken)
-            if stop >= len(batch.records):
+            taken_bytes += size
+            if len(taken) >= len(batch.records):
                 self.pending.popleft()
                 work.end = batch.end
             else:
-                self.pending[0] = batch._replace(records=batch.records[stop:])
+                self.pending[0] = batch._replace(records=batch.records[len(taken) :])
                 work.end = taken[-1].offset + 1
             self._decode(taken, decoder, work)
         return work
 
-    def _cut(self, batch: RecordBatch, max_records: int, max_bytes: int) -> int:
-        stop = min(len(batch.records), max_records)
+    def _cut(
+        self, batch: RecordBatch, max_records: int, max_bytes: int
+    ) -> tuple[list[InputRecord], int]:
+        """Return the first records of a batch within the bounds, and how many bytes they have."""
+        taken: list[InputRecord] = batch.records[:max_records]
         if self.recovery is not None:
             # The replay ends exactly where the group's position is.
-            within = (r for r in batch.records[:stop] if r.offset < self.recovery.end)
-            stop = sum(1 for _ in within)
-        total = 0
-        for index, record in enumerate(batch.records[:stop]):
-            total += len(record.value or b"")
-            if total > max_bytes and index:
-                return index
-        return stop
+            taken = [record for record in taken if record.offset < self.recovery.end]
+        sizes = [len(record.value or b"") for record in taken]
+        size = sum(sizes)
+        while size > max_bytes and len(taken) > 1:
+            taken.pop()
+            size -= sizes.pop()
+        return taken, size
 
-    def _decode(self, records: Sequence[Any], decoder: UpdateDecoder, work: Work) -> None:
+    def _decode(self, records: Sequence[InputRecord], decoder: UpdateDecoder, work: Work) -> None:
         decode = decoder.decode
         updates = work.updates
-        partition = self.partition
+        topic, partition = self.topics.updates, self.partition
         last_ms = work.last_ms
         for record in records:
             try:
                 if self.poison and record.offset in self.poison:
                     raise _not_applied()
-                found = decode(record)
+                found = decode(record, topic, partition)
             except InvalidUpdate as error:
                 self._add_dead_letter(record, error, work)
                 continue
@@ -259,11 +260,11 @@ class Owner:
         self.tags[tenant] = catalogue.tag
         self.dirty[f"catalogue:{tenant.org_id}/{tenant.sandbox_name}"] = catalogue.tag
 
-    def _add_dead_letter(self, record: Any, error: InvalidUpdate, work: Work) -> None:
+    def _add_dead_letter(self, record: InputRecord, error: InvalidUpdate, work: Work) -> None:
         work.dead += 1
         if self.recovery is None or record.offset > self.recovery.dead_offset:
-            topic = self.topics.dead_letters
-            work.output.append(dead_letter(topic, self.partition, record, error))
+            origin = Origin(self.topics.updates, self.partition, record.offset)
+            work.output.append(dead_letter(self.topics.dead_letters, origin, record, error))
 
     def finish(self, work: Work, outcome: Outcome) -> tuple[Commit, Outbox | None]:
         """Turn the outcome of a batch into what is written and what is published."""

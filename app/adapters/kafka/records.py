@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from app.adapters.kafka.codecs import FORWARDED_FROM
-from app.adapters.kafka.update_fields import KafkaRecord
+from app.adapters.kafka.update_fields import InputRecord
 from app.domain.errors import InvalidUpdate
 from app.domain.model import SEGMENT_NAMESPACE, MembershipChange, Origin, ProfileKey
 from app.domain.timestamps import iso_text
@@ -135,23 +135,23 @@ def memberships_record(
 
 
 def dead_letter(
-    topic: str, partition: int, record: KafkaRecord, error: InvalidUpdate
+    topic: str, origin: Origin, record: InputRecord, error: InvalidUpdate
 ) -> OutputRecord:
     """Return the dead letter of a record: its own bytes, and headers that say why."""
     headers: Headers = [
         ("error-code", error.code.encode()),
         ("message", error.message.encode(errors="replace")),
-        ("topic", record.topic.encode()),
-        ("partition", b"%d" % record.partition),
-        ("offset", b"%d" % record.offset),
+        ("topic", origin.topic.encode()),
+        ("partition", b"%d" % origin.partition),
+        ("offset", b"%d" % origin.offset),
     ]
-    return OutputRecord(topic, partition, record.key, record.value, headers)
+    return OutputRecord(topic, origin.partition, record.key, record.value, headers)
 
 
-def forwarded(record: KafkaRecord, partition: int, origin: Origin) -> OutputRecord:
+def forwarded(record: InputRecord, partition: int, origin: Origin) -> OutputRecord:
     """Return the copy of a record for its own partition: same key, value, headers and time."""
     headers = [item for item in record.headers if item[0] != BATCH_HEADER]
     headers.append((FORWARDED_FROM, f"{origin.topic}/{origin.partition}/{origin.offset}".encode()))
     return OutputRecord(
-        record.topic, partition, record.key, record.value, headers, max(record.timestamp, 0)
+        origin.topic, partition, record.key, record.value, headers, max(record.timestamp, 0)
     )

@@ -25,6 +25,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from app.adapters.kafka.library import hand_out_raw_records
 from app.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class RecordBatch(NamedTuple):
         lease: Which assignment of the partition they were read under.
         start: Where the batch before ended; tells whether one was lost on the way.
         end: Position behind the batch.
+        records: As aiokafka parsed them (`update_fields.InputRecord`), without topic and partition.
     """
 
     partition: int
@@ -148,6 +150,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        hand_out_raw_records(fetcher)
         subscription = fetcher._subscriptions
         topic = cast("BatchTransport", self.transport).options.topic
         assigned = {

@@ -21,16 +21,21 @@ _STAMPS_CACHED = 10_000
 _STAMPS: dict[str, int] = {}
 
 
-class KafkaRecord(Protocol):
-    """What is read of a record as aiokafka hands it out."""
+class InputRecord(Protocol):
+    """What is read of a record of a known partition."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+class KafkaRecord(InputRecord, Protocol):
+    """What is read of a record as aiokafka's consumer hands it out."""
+
+    topic: str
+    partition: int
 
 
 def parse(value: bytes) -> JsonObject:
@@ -148,7 +153,7 @@ def primary_identity(identities: Any) -> str:
     )
 
 
-def key_text(record: KafkaRecord, where: str) -> str:
+def key_text(record: InputRecord, where: str) -> str:
     """Return the record key as text; `where` is what could have named the profile instead."""
     if not record.key:
         raise InvalidUpdate(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from app.adapters.kafka import codecs
 from app.adapters.kafka.codecs import Forward, InputRules, UpdateDecoder
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
@@ -33,7 +34,8 @@ def decoder():
 
 def decode(decoder, document, **fields):
     value = document if isinstance(document, bytes | None) else json.dumps(document).encode()
-    return decoder.decode(Record(value, **fields))
+    record = Record(value, **fields)
+    return decoder.decode(record, record.topic, record.partition)
 
 
 def refusal(decoder, document, **fields):
@@ -224,3 +226,14 @@ def test_an_organisation_is_needed():
 def test_numbers_beyond_64_bits_stay_encodable(decoder):
     found = decode(decoder, b'{"attributes": {"a": 123456789012345678901234567890}}')
     assert found.attributes == {"a": 1.2345678901234568e29}
+
+
+def test_a_key_is_kept_by_tenant_and_made_anew_when_too_many_are(decoder, monkeypatch):
+    first = decode(decoder, {"event": {}}).key
+    assert decode(decoder, {"event": {}, "eventId": "e"}).key is first
+    assert decode(decoder, {"event": {}, "orgId": "other"}).key == (("other", "prod"), "p-1")
+    monkeypatch.setattr(codecs, "_PROFILES_CACHED", 1)
+    assert decode(decoder, {"event": {}, "orgId": "third"}).key.tenant.org_id == "third"
+    again = decode(decoder, {"event": {}}).key
+    assert again == first
+    assert again is not first

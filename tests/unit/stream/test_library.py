@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
+from typing import Any
 
 import aiokafka
+import pytest
 from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.producer import sender
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport import consumer
 
 from app.adapters.kafka import library
@@ -27,6 +34,67 @@ def test_another_version_is_left_alone(monkeypatch):
     monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
     library.shorten_transaction_backoff()
     assert sender.BACKOFF_OVERRIDE == 0.02
+
+
+AT = TopicPartition("t", 3)
+
+
+def fetched(count: int = 2) -> FetchResult:
+    """Return what a fetcher makes of an answer of the broker."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000)
+    for offset in range(count):
+        builder.append(offset, 1_000 + offset, b"k", b"v", [("h", b"x")])
+    found = PartitionRecords(AT, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 1)
+    state = SimpleNamespace(paused=False, position=0, consumed_to=lambda offset: None)
+    assignment = SimpleNamespace(active=True, state_value=lambda at: state)
+    return FetchResult(AT, assignment=assignment, partition_records=found, backoff=0)
+
+
+def a_fetcher(**results: Any) -> Any:
+    return SimpleNamespace(_records=dict(results))
+
+
+def test_raw_records_have_what_is_read_of_them():
+    ours = a_fetcher()
+    library.hand_out_raw_records(ours)
+    ours._records[AT] = fetched()
+    raw, copies = ours._records[AT].getall(), fetched().getall()
+    assert [type(record) for record in copies] == [ConsumerRecord] * 2
+    assert ConsumerRecord not in {type(record) for record in raw}
+    names = ("offset", "timestamp", "timestamp_type", "key", "value")
+    for one, other in zip(raw, copies, strict=True):
+        assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
+        assert tuple(one.headers) == other.headers == (("h", b"x"),)
+
+
+def test_what_was_fetched_before_is_handed_out_raw_as_well():
+    ours = a_fetcher(before=fetched(), error=FetchError(error=ValueError(), backoff=0))
+    library.hand_out_raw_records(ours)
+    assert not isinstance(ours._records["before"].getall()[0], ConsumerRecord)
+    held = ours._records
+    library.hand_out_raw_records(ours)
+    assert ours._records is held
+    assert list(held) == ["before", "error"]
+
+
+def test_with_another_version_records_are_copies(monkeypatch):
+    monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
+    ours = a_fetcher(before=fetched())
+    library.hand_out_raw_records(ours)
+    assert isinstance(ours._records["before"].getall()[0], ConsumerRecord)
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        (PartitionRecords._unpack_records, "self._consumer_record(tp, record)"),
+        (fetcher.Fetcher.__init__, "self._records = collections.OrderedDict()"),
+        (fetcher.Fetcher._proc_fetch_request, "self._records[tp] = FetchResult("),
+        (fetcher.Fetcher.fetched_records, "self._records[tp]"),
+    ],
+)
+def test_where_a_fetcher_holds_its_results(where, text):
+    assert text in inspect.getsource(where)
 
 
 def test_the_positions_that_are_not_public():
