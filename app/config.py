@@ -214,7 +214,7 @@ class Settings:
         "A larger update goes to the dead letters.",
     )
     batch_max_records: int = _setting(
-        _integer(1, 100_000), 5_000, "Records of one partition that are committed together."
+        _integer(1, 100_000), 2_000, "Records of one partition that are committed together."
     )
     batch_max_bytes: int = _setting(
         _integer(_MIB, 64 * _MIB), 8 * _MIB, "Bytes fetched of one partition at once."

@@ -51,10 +51,10 @@ class StreamLimits:
         full_poll: Records of a poll from which on the worker counts as fully loaded.
     """
 
-    max_records: int = 5_000
+    max_records: int = 2_000
     max_bytes: int = 8 * 1_048_576
     linger_ms: int = 5
-    full_poll: int = 2_500
+    full_poll: int = 1_000
 
 
 @dataclass(slots=True)

@@ -93,7 +93,7 @@ class ConsumerOptions:
     topic: str
     session_timeout_ms: int = 10_000
     rebalance_timeout_ms: int = 60_000
-    max_poll_records: int = 5_000
+    max_poll_records: int = 2_000
     max_partition_bytes: int = 1_048_576
 
 

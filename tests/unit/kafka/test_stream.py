@@ -10,6 +10,7 @@ from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream, StreamLimits
 from app.adapters.kafka.transport import Position, RecordBatch
+from app.config import Settings
 from app.domain.limits import EngineLimits
 from app.service.partition import PartitionEngine
 
@@ -59,3 +60,11 @@ async def test_a_batch_that_arrived_is_not_astray():
     owner.pending.clear()
     await cycles(stream, 10)
     assert not stream.is_astray(owner)
+
+
+def test_a_batch_of_the_default_size_does_not_hold_up_timers():
+    """At the 130 µs that an update takes at worst; timers fire within 1 s."""
+    settings, limits = Settings(), StreamLimits()
+    assert settings.batch_max_records == limits.max_records
+    assert limits.full_poll * 2 == limits.max_records
+    assert limits.max_records * 130e-6 < 0.3
