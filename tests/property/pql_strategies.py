@@ -3,12 +3,16 @@
 `conditions()` draws parsed trees of valid Boolean expressions (`to_text` gives their text),
 `trees()` any parsed tree, valid or not; `attributes()`, `event_bodies()` and `json_values()` draw
 data that now and then has the wrong shape.
+
+Every strategy is made once and kept: hypothesis validates and labels each new one, which took most
+of the time that drawing from them took.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from hypothesis import strategies as st
@@ -41,33 +45,71 @@ class Place:
     """Where an expression stands: what a bare field belongs to, and how far the profile is."""
 
     kind: str
-    of: Callable[[str], Expr]
+    owner: str | None = None
     levels: int = 0
+
+    def of(self, name: str) -> Expr:
+        return ast.Name(name) if self.owner is None else ast.Field(ast.Name(self.owner), name)
 
     def profile(self, name: str) -> Expr:
         return ast.UpReference(self.levels, name) if self.levels else ast.Name(name)
 
     def inside(self, kind: str) -> Place:
-        return Place(kind, ast.Name, self.levels + 1)
+        return Place(kind, levels=self.levels + 1)
 
     def variable(self, kind: str, name: str) -> Place:
-        return Place(kind, lambda field: ast.Field(ast.Name(name), field), self.levels)
+        return Place(kind, name, self.levels)
 
 
-ROOT = Place("profile", ast.Name)
+ROOT = Place("profile")
 EVENTS = ast.Name("xEvent")
+_NONE = st.none()
+_FLAGS: tuple[Any, ...] = ((), (ast.Literal(True),), (ast.Literal(False),))
 
 
-def _literals(values: tuple[Any, ...]) -> st.SearchStrategy[Expr]:
+# Typed: 1, 1.0 and True are equal, but no literal may stand for the other.
+@lru_cache(maxsize=None, typed=True)
+def _any_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+@lru_cache(maxsize=None, typed=True)
+def _literals(*values: Any) -> st.SearchStrategy[Expr]:
     return st.sampled_from(values).map(ast.Literal)
 
 
+@cache
+def _indices(count: int) -> st.SearchStrategy[int]:
+    return st.integers(0, count - 1)
+
+
+def _choose(draw: DrawFn, choices: Sequence[Expr]) -> Expr:
+    """Draw one of some trees that were drawn themselves."""
+    return choices[draw(_indices(len(choices)))]
+
+
+@cache
+def _several(inner: st.SearchStrategy[Expr], least: int, most: int) -> st.SearchStrategy[Any]:
+    return st.lists(inner, min_size=least, max_size=most).map(tuple)
+
+
+@cache
+def _either(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(*parts)
+
+
+def _maybe(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return _either(_NONE, inner)
+
+
+@cache
 def _number_field(place: Place) -> st.SearchStrategy[Expr]:
     names = {"profile": ("age", "score"), "event": ("price",), "item": ("quantity",)}
     own = st.sampled_from(names[place.kind]).map(place.of)
     return own if place.kind == "profile" else st.one_of(own, st.just(place.profile("age")))
 
 
+@cache
 def _text_field(place: Place) -> st.SearchStrategy[Expr]:
     if place.kind == "profile":
         name = ast.Field(place.of("person"), "name")
@@ -77,88 +119,95 @@ def _text_field(place: Place) -> st.SearchStrategy[Expr]:
     return st.just(place.of("sku"))
 
 
+@cache
 @st.composite
 def numbers(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
     """A number: a field, a literal or some arithmetic."""
     if depth == 0 or draw(st.booleans()):
-        return draw(st.one_of(_number_field(place), _literals((0, 1, 2, 5, 18, 2.5))))
-    operator: Any = draw(st.sampled_from("+-*/%"))
+        found: Expr = draw(_either(_number_field(place), _literals(0, 1, 2, 5, 18, 2.5)))
+        return found
+    operator: Any = draw(_any_of(*"+-*/%"))
     left, right = draw(numbers(place, depth - 1)), draw(numbers(place, depth - 1))
     choices: tuple[Expr, ...] = (ast.Binary(operator, left, right), ast.Negative(left))
-    return draw(st.sampled_from(choices))
+    return _choose(draw, choices)
 
 
+@cache
 @st.composite
 def texts(draw: DrawFn, place: Place) -> Expr:
     """A test of a string field."""
     field = draw(_text_field(place))
-    value = draw(_literals((*SKUS, *EVENT_TYPES, *CITIES, "os", "")))
-    kind = draw(st.sampled_from(("=", "!=", "method", "like", "matches", "in", "notIn")))
+    value = draw(_literals(*SKUS, *EVENT_TYPES, *CITIES, "os", ""))
+    kind = draw(_any_of("=", "!=", "method", "like", "matches", "in", "notIn"))
     if kind == "method":
-        flags = draw(st.sampled_from(((), (ast.Literal(True),), (ast.Literal(False),))))
-        return ast.MethodCall(field, draw(st.sampled_from(TEXT_METHODS)), (value, *flags))
+        flags = draw(_any_of(*_FLAGS))
+        return ast.MethodCall(field, draw(_any_of(*TEXT_METHODS)), (value, *flags))
     if kind in {"like", "matches"}:
         patterns = ("%s%", "O_lo", "%") if kind == "like" else ("(?i)^o", "[xy]$", "s|b")
-        return ast.Binary(kind, field, draw(_literals(patterns)))  # type: ignore[arg-type]
+        return ast.Binary(kind, field, draw(_literals(*patterns)))
     if kind in {"in", "notIn"}:
-        items = tuple(draw(st.lists(_literals((*SKUS, *CITIES)), min_size=1, max_size=3)))
-        return ast.Binary(kind, field, ast.ListLiteral(items))  # type: ignore[arg-type]
-    return ast.Binary(kind, field, value)  # type: ignore[arg-type]
+        items = draw(_several(_literals(*SKUS, *CITIES), 1, 3))
+        return ast.Binary(kind, field, ast.ListLiteral(items))
+    return ast.Binary(kind, field, value)
 
 
+@cache
 @st.composite
 def lists(draw: DrawFn, place: Place) -> Expr:
     """A test of the list `tags` of the profile."""
     tags = place.profile("tags")
-    wanted = ast.ListLiteral(tuple(draw(st.lists(_literals(SKUS), max_size=2))))
-    method = draw(st.sampled_from(("intersects", "subsetOf", "supersetOf", "count", "in", "=")))
+    wanted = ast.ListLiteral(draw(_several(_literals(*SKUS), 0, 2)))
+    method = draw(_any_of("intersects", "subsetOf", "supersetOf", "count", "in", "="))
     if method == "in":
-        return ast.Binary("in", draw(_literals(SKUS)), tags)
+        return ast.Binary("in", draw(_literals(*SKUS)), tags)
     if method == "=":
         return ast.Binary("=", ast.MethodCall(tags, "intersection", (wanted,)), wanted)
     if method == "count":
-        distinct = ast.MethodCall(tags, draw(st.sampled_from(("distinct", "count"))), ())
+        distinct = ast.MethodCall(tags, draw(_any_of("distinct", "count")), ())
         counted = distinct if distinct.method == "count" else ast.MethodCall(distinct, "count", ())
-        return ast.Binary(">=", counted, draw(_literals((0, 1, 2))))
+        return ast.Binary(">=", counted, draw(_literals(0, 1, 2)))
     return ast.MethodCall(tags, method, (wanted,))
 
 
+@cache
 @st.composite
 def times(draw: DrawFn, place: Place = ROOT) -> Expr:
     """A time at the right of `occurs`."""
-    kind = draw(st.sampled_from(("now", "now", "now", "word", "period", "date", "field")))
+    kind = draw(_any_of("now", "now", "now", "word", "period", "date", "field"))
     if kind == "now":
         return ast.Moment("now")
     if kind == "word":
-        return ast.Moment(draw(st.sampled_from(("today", "yesterday", "tomorrow"))))
+        return ast.Moment(draw(_any_of("today", "yesterday", "tomorrow")))
     if kind == "period":
-        which: Any = draw(st.sampled_from(("this", "last", "next")))
-        return ast.Period(which, draw(st.sampled_from(ALL_UNITS)))
+        which: Any = draw(_any_of("this", "last", "next"))
+        return ast.Period(which, draw(_any_of(*ALL_UNITS)))
     if kind == "field":
         return place.profile("birthday")
     day = draw(st.integers(1, 28))
     return ast.Call("date", (ast.Literal(2026), ast.Literal(1), ast.Literal(day)))
 
 
+@cache
 @st.composite
 def windows(draw: DrawFn, place: Place = ROOT) -> OccursTail:
     """A tail of `occurs`; distances from seconds to days, most often before now."""
-    kind = draw(st.sampled_from(("recent", "recent", "distance", "relative", "on", "between")))
+    kind = draw(_any_of("recent", "recent", "distance", "relative", "on", "between"))
     time = draw(times(place))
-    direction: Any = draw(st.sampled_from(("before", "after", "from")))
+    direction: Any = draw(_any_of("before", "after", "from"))
     if kind == "recent":
-        amount, unit = draw(st.integers(0, 60)), draw(st.sampled_from(SHORT_UNITS))
-        comparison: Any = draw(st.sampled_from(("<", "<=", "<=", ">", ">=")))
+        amount, unit = draw(st.integers(0, 60)), draw(_any_of(*SHORT_UNITS))
+        comparison: Any = draw(_any_of("<", "<=", "<=", ">", ">="))
         return ast.OccursDistance(comparison, amount, unit, "before", ast.Moment("now"))
     if kind == "distance":
-        amount, unit = draw(st.integers(0, 5)), draw(st.sampled_from(ALL_UNITS))
-        comparison = draw(st.sampled_from(COMPARISONS))
+        amount, unit = draw(st.integers(0, 5)), draw(_any_of(*ALL_UNITS))
+        comparison = draw(_any_of(*COMPARISONS))
         return ast.OccursDistance(comparison, amount, unit, direction, time)
     if kind == "relative":
         return ast.OccursRelative(direction, time)
     return ast.OccursOn(time) if kind == "on" else ast.OccursBetween(time, draw(times(place)))
 
 
+@cache
 @st.composite
 def leaves(draw: DrawFn, place: Place) -> Expr:
     """A condition without `and`, `or`, `not` that reads one item only."""
@@ -166,24 +215,25 @@ def leaves(draw: DrawFn, place: Place) -> Expr:
     kinds += {"event": ["type", "type", "window", "items"], "profile": ["birthday", "clock"]}.get(
         place.kind, []
     )
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(_any_of(*kinds))
     if kind == "number":
-        operator: Any = draw(st.sampled_from(COMPARISONS))
+        operator: Any = draw(_any_of(*COMPARISONS))
         return ast.Binary(operator, draw(numbers(place)), draw(numbers(place)))
     if kind == "text":
         return draw(texts(place))
     if kind == "null":
-        field = draw(st.one_of(_number_field(place), _text_field(place)))
-        return ast.MethodCall(field, draw(st.sampled_from(("isNull", "isNotNull"))), ())
+        field = draw(_either(_number_field(place), _text_field(place)))
+        return ast.MethodCall(field, draw(_any_of("isNull", "isNotNull")), ())
     if kind == "list":
         return draw(lists(place))
     return draw(_special_leaf(kind, place))
 
 
+@cache
 @st.composite
 def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
     if kind == "type":
-        return ast.Binary("=", place.of("eventType"), draw(_literals(EVENT_TYPES)))
+        return ast.Binary("=", place.of("eventType"), draw(_literals(*EVENT_TYPES)))
     if kind == "window":
         return ast.Occurs(place.of("timestamp"), draw(windows(place)))
     if kind == "birthday":
@@ -200,16 +250,17 @@ def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
         ast.Binary("=", ast.Field(items, "sku"), ast.Literal("x")),
         ast.Binary(">", quantity, ast.Literal(1)),
     )
-    return draw(st.sampled_from(choices))
+    return _choose(draw, choices)
 
 
+@cache
 @st.composite
 def junctions(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
     """Conditions on one item, joined and negated."""
     if depth == 0 or draw(st.integers(0, 2)) == 0:
         return draw(leaves(place))
-    operands = tuple(draw(st.lists(junctions(place, depth - 1), min_size=2, max_size=3)))
-    kind = draw(st.sampled_from(("and", "and", "or", "not", "if")))
+    operands = draw(_several(junctions(place, depth - 1), 2, 3))
+    kind = draw(_any_of("and", "and", "or", "not", "if"))
     if kind == "not":
         return ast.Not(operands[0])
     if kind == "if":
@@ -217,58 +268,64 @@ def junctions(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
     return ast.And(operands) if kind == "and" else ast.Or(operands)
 
 
+@cache
 @st.composite
 def steps(draw: DrawFn) -> tuple[ast.Step, ...]:
     """The steps of a chain."""
     inside = ROOT.inside("event")
     found = []
-    for label in draw(st.sampled_from(("A", "AB", "AB", "ABC"))):
+    for label in draw(_any_of("A", "AB", "AB", "ABC")):
         what = draw(leaves(inside))
-        when = draw(st.one_of(st.none(), windows()))
-        where = draw(st.one_of(st.none(), st.none(), leaves(inside)))
-        count = draw(st.sampled_from((None, None, 1, 2, 3)))
+        when = draw(_maybe(windows()))
+        where = draw(_either(_NONE, _NONE, leaves(inside)))
+        count = draw(_any_of(None, None, 1, 2, 3))
         found.append(ast.Step(label, what, when, where, count))
     return tuple(found)
 
 
+@cache
 @st.composite
 def event_conditions(draw: DrawFn) -> Expr:
     """A condition on the events of the profile, at the root."""
-    kind = draw(st.sampled_from(sorted(_EVENT_CONDITIONS)))
+    kind = draw(_any_of(*sorted(_EVENT_CONDITIONS)))
     return draw(_EVENT_CONDITIONS[kind]())
 
 
+@cache
 @st.composite
 def _counted(draw: DrawFn) -> Expr:
     events = ast.Filter(EVENTS, draw(junctions(ROOT.inside("event"))))
-    method = draw(st.sampled_from(("count", "count", "sum", "average", "min", "max", "truth")))
+    method = draw(_any_of("count", "count", "sum", "average", "min", "max", "truth"))
     if method == "truth":
         return events
     arguments = () if method == "count" else (draw(numbers(ROOT.inside("event"))),)
-    operator: Any = draw(st.sampled_from(COMPARISONS))
-    bound = draw(_literals((0, 1, 2, 3, 10)))
+    operator: Any = draw(_any_of(*COMPARISONS))
+    bound = draw(_literals(0, 1, 2, 3, 10))
     return ast.Binary(operator, ast.MethodCall(events, method, arguments), bound)
 
 
+@cache
 @st.composite
 def _chained(draw: DrawFn) -> Expr:
     return ast.Chain(EVENTS, ast.Name("timestamp"), draw(steps()))
 
 
+@cache
 @st.composite
 def _quantified(draw: DrawFn) -> Expr:
-    kind: Any = draw(st.sampled_from(("select", "exists", "forall")))
-    condition = draw(st.one_of(st.none(), junctions(ROOT.variable("event", "X"))))
+    kind: Any = draw(_any_of("select", "exists", "forall"))
+    condition = draw(_maybe(junctions(ROOT.variable("event", "X"))))
     declarations = [ast.Declaration("X", EVENTS, condition)]
     if draw(st.integers(0, 2)) == 0:
         declarations.append(draw(_second_variable()))
     found = ast.Comprehension(kind, tuple(declarations))
     if kind == "select" and draw(st.booleans()):
         counted = ast.MethodCall(found, "count", ())
-        return ast.Binary(">=", counted, draw(_literals((1, 2))))
+        return ast.Binary(">=", counted, draw(_literals(1, 2)))
     return found
 
 
+@cache
 @st.composite
 def _second_variable(draw: DrawFn) -> ast.Declaration:
     if draw(st.booleans()):
@@ -290,28 +347,30 @@ def _timestamp(event: Expr) -> Expr:
     return ast.Field(event, "timestamp")
 
 
+@cache
 @st.composite
 def _aggregated(draw: DrawFn) -> Expr:
-    kind: Any = draw(st.sampled_from(("sum", "average", "min", "max")))
-    condition = draw(st.one_of(st.none(), junctions(ROOT.variable("event", "X"))))
+    kind: Any = draw(_any_of("sum", "average", "min", "max"))
+    condition = draw(_maybe(junctions(ROOT.variable("event", "X"))))
     value = draw(numbers(ROOT.variable("event", "X")))
     total = ast.Aggregate(kind, value, (ast.Declaration("X", EVENTS, condition),))
-    operator: Any = draw(st.sampled_from(COMPARISONS))
-    return ast.Binary(operator, total, draw(_literals((0, 1, 3, 10))))
+    operator: Any = draw(_any_of(*COMPARISONS))
+    return ast.Binary(operator, total, draw(_literals(0, 1, 3, 10)))
 
 
+@cache
 @st.composite
 def _projected(draw: DrawFn) -> Expr:
-    prices = ast.Field(EVENTS, "price")
-    largest = ast.MethodCall(EVENTS, "max", (ast.Name("timestamp"),))
-    skus = ast.MethodCall(ast.Field(EVENTS, "sku"), "distinct", ())
-    choices: tuple[Expr, ...] = (
-        ast.Binary(">", prices, ast.Literal(2)),
-        ast.Occurs(largest, draw(windows())),
-        ast.Binary(">=", ast.MethodCall(skus, "count", ()), ast.Literal(2)),
-        ast.MethodCall(EVENTS, "exists", (draw(junctions(ROOT.inside("event"))),)),
-    )
-    return draw(st.sampled_from(choices))
+    kind = draw(_any_of("prices", "latest", "distinct", "exists"))
+    if kind == "prices":
+        return ast.Binary(">", ast.Field(EVENTS, "price"), ast.Literal(2))
+    if kind == "latest":
+        latest = ast.MethodCall(EVENTS, "max", (ast.Name("timestamp"),))
+        return ast.Occurs(latest, draw(windows()))
+    if kind == "distinct":
+        skus = ast.MethodCall(ast.Field(EVENTS, "sku"), "distinct", ())
+        return ast.Binary(">=", ast.MethodCall(skus, "count", ()), ast.Literal(2))
+    return ast.MethodCall(EVENTS, "exists", (draw(junctions(ROOT.inside("event"))),))
 
 
 _EVENT_CONDITIONS: dict[str, Callable[[], st.SearchStrategy[Expr]]] = {
@@ -323,20 +382,21 @@ _EVENT_CONDITIONS: dict[str, Callable[[], st.SearchStrategy[Expr]]] = {
 }
 
 
+@cache
 @st.composite
 def conditions(draw: DrawFn, depth: int = 2, *, segments: bool = True) -> Expr:
     """A parsed tree of a valid Boolean expression that uses all supported constructs."""
     kinds = ["attributes", "events", "events"] + (["segment"] if segments else [])
     if depth > 0 and draw(st.booleans()):
         inner = conditions(depth - 1, segments=segments)
-        operands = tuple(draw(st.lists(inner, min_size=2, max_size=3)))
-        kind = draw(st.sampled_from(("and", "or", "not")))
+        operands = draw(_several(inner, 2, 3))
+        kind = draw(_any_of("and", "or", "not"))
         if kind == "not":
             return ast.Not(operands[0])
         return ast.And(operands) if kind == "and" else ast.Or(operands)
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(_any_of(*kinds))
     if kind == "segment":
-        return ast.Call("inSegment", (draw(_literals(SEGMENTS)),))
+        return ast.Call("inSegment", (draw(_literals(*SEGMENTS)),))
     return draw(junctions(ROOT) if kind == "attributes" else event_conditions())
 
 
@@ -412,6 +472,7 @@ def _compound(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     )
 
 
+@cache
 def trees() -> st.SearchStrategy[Expr]:
     """Any tree that the grammar can write, sense or nonsense."""
     return st.recursive(_ATOMS, _compound, max_leaves=12)
@@ -420,6 +481,7 @@ def trees() -> st.SearchStrategy[Expr]:
 # --- data --------------------------------------------------------------------------------------
 
 
+@cache
 def json_values() -> st.SearchStrategy[Any]:
     """Any JSON value, with the field names of the vocabulary."""
     scalars = st.one_of(
@@ -442,12 +504,14 @@ def json_values() -> st.SearchStrategy[Any]:
 
 def _mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Draw the usual values, now and then anything."""
-    return st.integers(0, 9).flatmap(lambda dice: json_values() if dice == 0 else usual)
+    anything = json_values()
+    return _indices(10).flatmap(lambda dice: anything if dice == 0 else usual)
 
 
 _BIRTHDAYS = ("2000-01-31", "2026-01-05", "2026-01-04T23:59:59.999Z", "2026-01-06T01:00:00+02:00")
 
 
+@cache
 def attributes() -> st.SearchStrategy[dict[str, Any]]:
     """A profile record of the vocabulary; any field may be missing or strange."""
     name = st.fixed_dictionaries({}, optional={"name": st.sampled_from(CITIES)})
@@ -464,6 +528,7 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@cache
 def event_bodies() -> st.SearchStrategy[dict[str, Any]]:
     """An event of the vocabulary, without timestamp; any field may be missing or strange."""
     item = st.fixed_dictionaries(
