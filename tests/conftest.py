@@ -20,6 +20,10 @@ settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True
 settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# For each JVM of the tests, also those that the shipped commands start: no second, optimizing
+# compiler. A broker that lives for minutes spends more time in it than it ever saves.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 _LIVE = {"redis", "kafka", "e2e", "bench"}
 _GUARDED = ("connect", "connect_ex", "bind", "sendto")
 
@@ -57,7 +61,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """The Kafka of this session: `.bootstrap`; not to be stopped, see `own_kafka`."""
     server = start_kafka(tmp_path_factory.mktemp("kafka"))
     yield server
-    server.stop()
+    server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -65,15 +69,25 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedi
     """The Redis of this session: `.url`; not to be stopped, see `own_redis`."""
     server = start_redis(tmp_path_factory.mktemp("redis"))
     yield server
-    server.stop()
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def _spare_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    server = start_kafka(tmp_path_factory.mktemp("spare-kafka"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
-    """A Kafka of this test alone, to `.kill()`, `.start()`, `.restart()`."""
-    server = start_kafka(tmp_path / "kafka")
-    yield server
-    server.kill()
+def own_kafka(_spare_kafka: LocalKafka) -> LocalKafka:
+    """A Kafka that only this test uses as long as it runs, to `.kill()`, `.start()`, `.restart()`.
+
+    Tests have it one after the other, each with names of its own: a start costs many seconds.
+    """
+    if not _spare_kafka.is_running:
+        _spare_kafka.start()
+    return _spare_kafka
 
 
 @pytest.fixture

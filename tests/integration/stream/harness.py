@@ -161,13 +161,16 @@ class Bus:
     async def send(self, *updates, partition=None):
         """Send (profile id, attributes or whole document) pairs where they belong."""
         async with self.producer() as producer:
-            for profile_id, document in updates:
-                await producer.send_and_wait(
+            sent = [
+                await producer.send(
                     self.topics.updates,
                     value=None if document is None else json.dumps(document).encode(),
                     key=profile_id.encode(),
                     partition=self.partition(profile_id) if partition is None else partition,
                 )
+                for profile_id, document in updates
+            ]
+            await asyncio.gather(*sent)
 
     def partition(self, profile_id):
         return partition_of(profile_id, self.partitions)
