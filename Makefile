@@ -9,6 +9,9 @@ STAMP := $(VENV)/.set-up
 JAVA_STAMP := $(VENV)/.java
 PATHS := app tests
 JAVA_PACKAGES := openjdk-17-jre-headless maven
+# Each process of the tests starts a Kafka and a Redis of its own. One takes over what another has
+# left, from the end: so the long tests, which come first, do not run beside each other.
+TEST_PROCESSES := 2
 
 .PHONY: help setup lock fmt check test test-long bench demo clean
 
@@ -72,7 +75,7 @@ check: setup ## Lint, format, types and import rules; changes nothing
 	$(BIN)/lint-imports
 
 test: setup ## Run all tests but the long ones; starts a real Kafka and Redis
-	$(BIN)/pytest -m "not bench and not long"
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not bench and not long"
 
 test-long: setup ## Run the long forms of the fault, load and property tests; takes hours
 	$(BIN)/pytest -m long
