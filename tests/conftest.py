@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.services import LocalKafka, LocalRedis, Names, start_kafka, start_redis
@@ -19,6 +20,14 @@ from tests.services import LocalKafka, LocalRedis, Names, start_kafka, start_red
 settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
 settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# As it comes structlog draws a stack trace with every local variable: some seconds for each.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # For each JVM of the tests, also those that the shipped commands start: no second, optimizing
 # compiler. A broker that lives for minutes spends more time in it than it ever saves.
