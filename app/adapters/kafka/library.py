@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from typing import Any
 
@@ -55,6 +56,28 @@ def hand_out_raw_records(fetcher: Fetcher) -> None:
         for at, result in fetcher._records.items():
             raw[at] = result
         fetcher._records = raw
+
+
+class _ErrorsOfKafkaInOneLine(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, KafkaError):
+            record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+            record.exc_info = None
+        return True
+
+
+_ERRORS_IN_ONE_LINE = _ErrorsOfKafkaInOneLine()
+
+
+def shorten_sender_errors() -> None:
+    """Let the producer's sender say in one line that Kafka failed it.
+
+    A connection that breaks while it looks for the coordinator of transactions ends its routine
+    with a stack trace in the log. The call that waits raises the same, and the partition is then
+    taken over anew: for whoever runs the worker that Kafka was away is no defect of it.
+    """
+    sender.log.addFilter(_ERRORS_IN_ONE_LINE)
 
 
 def ignore_unread_errors(loop: asyncio.AbstractEventLoop) -> None:

@@ -25,7 +25,11 @@ from app.adapters.kafka.assignment import Assignment
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.health import HealthServer
-from app.adapters.kafka.library import ignore_unread_errors, shorten_transaction_backoff
+from app.adapters.kafka.library import (
+    ignore_unread_errors,
+    shorten_sender_errors,
+    shorten_transaction_backoff,
+)
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
@@ -168,6 +172,7 @@ class Worker:
             Unavailable: Redis or Kafka did not answer within a minute of the start.
         """
         shorten_transaction_backoff()
+        shorten_sender_errors()
         ignore_unread_errors(asyncio.get_running_loop())
         await self.health.start()
         tasks: list[asyncio.Task[None]] = []

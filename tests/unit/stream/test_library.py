@@ -10,6 +10,7 @@ import aiokafka
 import pytest
 from aiokafka.consumer import fetcher, subscription_state
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer import sender
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -95,6 +96,29 @@ def test_with_another_version_records_are_copies(monkeypatch):
 )
 def test_where_a_fetcher_holds_its_results(where, text):
     assert text in inspect.getsource(where)
+
+
+@pytest.mark.parametrize(
+    ("error", "has_trace", "told"),
+    [
+        (KafkaConnectionError("closed"), False, "broke: KafkaConnectionError('closed')"),
+        (ValueError("ours"), True, "broke"),
+    ],
+)
+def test_the_sender_tells_in_one_line_that_kafka_failed(
+    caplog, monkeypatch, error, has_trace, told
+):
+    monkeypatch.setattr(sender.log, "filters", [])
+    assert "log.exception(" in inspect.getsource(sender.Sender._sender_routine)
+    library.shorten_sender_errors()
+    library.shorten_sender_errors()
+    try:
+        raise error
+    except type(error):
+        sender.log.exception("%s", "broke")
+    (record,) = caplog.records
+    assert record.getMessage() == told
+    assert bool(record.exc_info) == has_trace
 
 
 def test_the_positions_that_are_not_public():
