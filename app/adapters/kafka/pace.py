@@ -19,16 +19,19 @@ class Pace:
     Attributes:
         linger_s: Least interval.
         full_records: A poll of so many records shows full load.
+        is_full: The last cycle did.
     """
 
     linger_s: float
     full_records: int
     interval_s: float = 0.0
+    is_full: bool = False
     _next_at: float = 0.0
 
     def cycle_ended(self, transactions: int, busy_s: float, records: int) -> None:
         """Learn what a cycle did."""
-        if records >= self.full_records:
+        self.is_full = records >= self.full_records
+        if self.is_full:
             self.interval_s = 0.0
             return
         wanted = max(self.linger_s, transactions * _TRANSACTION_S, busy_s)

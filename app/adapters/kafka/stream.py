@@ -92,6 +92,8 @@ class Stream:
         self._pace = Pace(limits.linger_ms / 1000, limits.full_poll)
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._lose: Lose = no_loss
         self._publishing = Publishing(metrics, lambda owner, error: self._lose(owner, error))
         self._busy = asyncio.Lock()
@@ -118,12 +120,26 @@ class Stream:
                 await asyncio.wait_for(self._taken.wait(), 0.1)
             except TimeoutError:
                 return {}
+        if not self._pace.is_full and not await self._ends_cycle():
+            return {}
         leases = {owner.partition: owner.lease for owner in self.owners.values() if owner.is_ready}
         if not leases or self._is_stopping:
             await asyncio.sleep(_TICK_S)
             return {}
         self._pace.polls(time.monotonic())
         return leases
+
+    async def _ends_cycle(self) -> bool:
+        """Wait for the end of the running cycle, for some time; tell whether it has ended.
+
+        What is read while a cycle runs waits for its end, and so does what comes after that: below
+        full load, reading as late as can be gives fresher and fewer batches.
+        """
+        try:
+            await asyncio.wait_for(self._ended.wait(), 0.1)
+        except TimeoutError:
+            return False
+        return True
 
     def polled(self, partition: int, lease: int, position: Position, count: int) -> None:
         """Learn where a reader stands, see `transport.PollGate`."""
@@ -225,6 +241,7 @@ class Stream:
             self._publishing.flush(owner)
         if not batches:
             return
+        self._ended.clear()
         try:
             await self._run_batches(batches, now_ms)
         except SegmentationError as error:
@@ -232,6 +249,8 @@ class Stream:
             for batch in batches:
                 if self._is_owned(batch.owner):
                     self._lose(batch.owner, error)
+        finally:
+            self._ended.set()
 
     async def _run_batches(self, batches: list[Batch], now_ms: int) -> None:
         started = time.monotonic()

@@ -1,8 +1,8 @@
-"""A Faust transport that hands out one message per partition and poll: the list of raw records.
+"""A Faust transport that hands out one message per poll: the raw records of each partition.
 
-Faust starts two tasks for each message it drains, so a message has to be a batch. Offsets are ours
-(docs/decisions/0301): Faust neither seeks nor commits. What Faust keeps is the group: subscribing,
-rebalancing, and leaving.
+Faust starts two tasks for each message it drains, so a message has to be all that was read. Offsets
+are ours (docs/decisions/0301): Faust neither seeks nor commits. What Faust keeps is the group:
+subscribing, rebalancing, and leaving.
 """
 
 # ruff: noqa: SLF001 - positions are not public in the pinned aiokafka; see library.py
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
@@ -32,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 FETCH_WAIT_S = 0.1
 """How long a poll waits for the first record; also how late a new owner's first poll may be."""
+
+_CATCH_UP_S = 0.004
+_AT_ONCE_S = 0.001
 
 
 class RecordBatch(NamedTuple):
@@ -163,9 +169,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         records: dict[TopicPartition, list[Any]] = {}
         with subscription.fetch_context():
             try:
-                records = await fetcher.fetched_records(
-                    assigned, timeout=timeout_s, max_records=consumer._max_poll_records
-                )
+                records = await self._fetched(fetcher, assigned, timeout_s)
             except OffsetOutOfRangeError as error:
                 lost = [tp.partition for tp in error.args[0]]
             except NoOffsetForPartitionError:
@@ -173,6 +177,29 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 # seeks it when it has read its state.
                 records = {}
         return _Polled(records, _positions(consumer, assigned), lost)
+
+    async def _fetched(
+        self, fetcher: Fetcher, assigned: set[TopicPartition], timeout_s: float
+    ) -> dict[TopicPartition, list[Any]]:
+        """Return the records that are there now, the broker's included.
+
+        aiokafka fetches ahead, once: what lies ready is what had come just after the last poll.
+        What has come since is a round trip away.
+        """
+        limit = self._ensure_consumer()._max_poll_records
+        started = time.monotonic()
+        records: dict[TopicPartition, list[Any]] = await fetcher.fetched_records(
+            assigned, timeout=timeout_s, max_records=limit
+        )
+        left = limit - sum(map(len, records.values()))
+        if not records or left <= 0 or time.monotonic() - started > _AT_ONCE_S:
+            return records
+        with suppress(OffsetOutOfRangeError, NoOffsetForPartitionError):
+            # An error comes again with the next poll; the first records must not be lost for it.
+            more = await fetcher.fetched_records(assigned, timeout=_CATCH_UP_S, max_records=left)
+            for tp, found in more.items():
+                records.setdefault(tp, []).extend(found)
+        return records
 
     async def seek_to(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Set the positions of assigned partitions.
@@ -236,7 +263,7 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Poll once and yield one message per partition that has records."""
+        """Poll once and yield one message with the batches of all partitions that have records."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         transport = cast("BatchTransport", self.transport)
@@ -253,34 +280,46 @@ class BatchConsumer(driver.Consumer):
         for partition, position in polled.positions.items():
             lease = leases[partition]
             transport.gate.polled(partition, lease, position, counts.get(partition, 0))
-        for tp, records in polled.records.items():
-            lease = leases[tp.partition]
-            message = self._batch_message(tp, lease, polled.positions[tp.partition], records)
-            if message is not None:
-                yield message.tp, message
+        batches = [
+            batch
+            for tp, records in polled.records.items()
+            if (batch := self._batch(tp.partition, leases, polled, records)) is not None
+        ]
+        if batches:
+            message = self._message(transport.options.topic, batches)
+            yield message.tp, message
 
-    def _batch_message(
-        self, tp: TopicPartition, lease: int, position: Position, records: list[Any]
-    ) -> ConsumerMessage | None:
-        chained_lease, start = self._chain.get(tp.partition, (0, 0))
-        if chained_lease != lease:
+    def _batch(
+        self, partition: int, leases: Mapping[int, int], polled: _Polled, records: list[Any]
+    ) -> RecordBatch | None:
+        lease, start = self._chain.get(partition, (0, 0))
+        if lease != leases[partition]:
             return None
-        self._chain[tp.partition] = (lease, position.offset)
-        last = records[-1]
-        faust_tp = TP(tp.topic, tp.partition)
+        end = polled.positions[partition].offset
+        self._chain[partition] = (lease, end)
+        return RecordBatch(partition, lease, start, end, records)
+
+    def _message(self, topic: str, batches: list[RecordBatch]) -> ConsumerMessage:
+        """Return the batches as a message of the first one's partition.
+
+        Faust spends as much on a message as on evaluating some dozen updates. What it does with
+        the offset does not matter, as long as it grows.
+        """
+        first = batches[0]
+        last = first.records[-1]
         return ConsumerMessage(
-            tp.topic,
-            tp.partition,
+            topic,
+            first.partition,
             last.offset,
             last.timestamp / 1000.0,
             last.timestamp_type,
             [],
             None,
-            cast(Any, RecordBatch(tp.partition, lease, start, position.offset, records)),
+            cast(Any, batches),
             None,
             0,
             0,
-            faust_tp,
+            TP(topic, first.partition),
             generation_id=self.app.consumer_generation_id,
         )
 

@@ -284,8 +284,9 @@ class Worker:
         topic = app.topic(options.topics.updates, schema=_PassThrough(), acks=False)
 
         async def take(batches: Any) -> None:
-            async for batch in cast(AsyncIterable[RecordBatch], batches.noack()):
-                self.stream.offer(batch)
+            async for polled in cast(AsyncIterable[list[RecordBatch]], batches.noack()):
+                for batch in polled:
+                    self.stream.offer(batch)
 
         app.agent(topic, name="profile-updates")(take)
         app.on_partitions_assigned.connect(cast(Any, self._assigned), weak=False)

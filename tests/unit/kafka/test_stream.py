@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,3 +69,20 @@ def test_a_batch_of_the_default_size_does_not_hold_up_timers():
     assert settings.batch_max_records == limits.max_records
     assert limits.full_poll * 2 == limits.max_records
     assert limits.max_records * 130e-6 < 0.3
+
+
+async def test_below_full_load_nothing_is_read_while_a_cycle_runs():
+    stream, owner = make_stream()
+    stream._ended.clear()
+    asking = asyncio.create_task(stream.wanted())
+    await asyncio.sleep(0.01)
+    assert not asking.done()
+    stream._ended.set()
+    assert await asking == {owner.partition: LEASE}
+
+
+async def test_under_full_load_the_next_poll_runs_beside_the_cycle():
+    stream, owner = make_stream()
+    stream._ended.clear()
+    stream._pace.cycle_ended(0, 0.1, StreamLimits().full_poll)
+    assert await stream.wanted() == {owner.partition: LEASE}
