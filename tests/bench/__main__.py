@@ -35,7 +35,7 @@ class Plan:
     updates: int
     engine_updates: int
     rates: list[float]
-    latency_s: float
+    latency: latency.LatencyPlan
     has_engine: bool
     has_plain: bool
     is_profiled: bool
@@ -55,6 +55,7 @@ def _arguments() -> Plan:
     parser.add_argument("--updates", type=int, default=0, help="updates measured for each count")
     parser.add_argument("--rates", default="", help="updates/s to take the latency at")
     parser.add_argument("--latency-seconds", type=float, default=0, help="for each rate")
+    parser.add_argument("--latency-warm-up", type=float, default=0, help="seconds before, each")
     parser.add_argument("--no-engine", action="store_true", help="leave out the engine alone")
     parser.add_argument("--no-plain", action="store_true", help="leave out the plain Faust agent")
     parser.add_argument("--profile", action="store_true", help="run the worker under cProfile")
@@ -69,7 +70,10 @@ def _arguments() -> Plan:
         given.updates or (200_000 if is_quick else 600_000),
         40_000 if is_quick else 100_000,
         [float(rate) for rate in rates.split(",") if float(rate)],
-        given.latency_seconds or (8 if is_quick else 20),
+        latency.LatencyPlan(
+            given.latency_seconds or (10 if is_quick else 60),
+            given.latency_warm_up or (20 if is_quick else 60),
+        ),
         not given.no_engine,
         not given.no_plain,
         given.profile,
@@ -128,10 +132,10 @@ def _measure_worker(plan: Plan, servers: Servers, count: int, results: Results) 
             f" {found.cpu_us['worker']:.1f} µs each, {found.changes_per_second:,.0f} changes/s"
         )
         if count == _usual(plan) and profile is None:
+            usage = latency.usage_of(meter)
             for rate in plan.rates:
-                at = latency.measure(stage, meter, rate, plan.latency_s)
-                results.latency.append(at)
-                _say(f"latency at {rate:,.0f}/s: p50 {at.p50:.0f} ms, p99 {at.p99:.0f} ms")
+                _note(results, latency.measure(stage, "worker", usage, rate, plan.latency))
+            stage.check_worker()
     finally:
         log = stage.stop_worker()
     if log.strip():
@@ -139,8 +143,18 @@ def _measure_worker(plan: Plan, servers: Servers, count: int, results: Results) 
     if profile is not None:
         pstats.Stats(str(profile)).sort_stats("tottime").print_stats(45)
     if count == _usual(plan) and plan.has_plain:
+        for rate in plan.rates:
+            _note(results, latency.measure_plain(stage, rate, plan.latency))
         results.plain = _plain_faust(stage)
         _say(f"plain Faust: {results.plain['per_second']:,.0f} updates/s")
+
+
+def _note(results: Results, found: latency.Latency) -> None:
+    results.latency.append(found)
+    _say(
+        f"latency of {found.what} at {found.rate:,.0f}/s:"
+        f" p50 {found.p50:.0f} ms, p99 {found.p99:.0f} ms"
+    )
 
 
 def _usual(plan: Plan) -> int:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.bench.meter import Meter
+from tests.bench.meter import Meter, cpu_seconds
 from tests.bench.stage import PARTITIONS, Stage, wall_ms
 
 _STEP_S = 0.002
 _TAIL_S = 3.0
-_WARM_UP_S = 3.0
+
+Usage = Callable[[], tuple[float, int]]
+"""Processor seconds and transactions so far of the process that is measured."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """In ms, of changes that an update caused at once."""
+    """In ms, of changes that an update caused at once.
 
+    Attributes:
+        what: The process that was measured.
+    """
+
+    what: str
     rate: float
     achieved: float
     changes: int
@@ -30,6 +40,19 @@ class Latency:
     most: float
     worker_cpu_us: float
     transactions_per_second: float
+
+
+@dataclass(frozen=True)
+class LatencyPlan:
+    """How long to measure.
+
+    Attributes:
+        warm_up_s: At the same rate before: a Kafka that was just started compiles its code for a
+            minute, and takes a core for it.
+    """
+
+    seconds: float
+    warm_up_s: float
 
 
 class _Source:
@@ -68,19 +91,46 @@ class _Source:
         self.sent += 1
 
 
-def measure(stage: Stage, meter: Meter, rate: float, seconds: float) -> Latency:
-    """Send for so long, after a few seconds of warm-up, and read the changes beside."""
+def usage_of(meter: Meter) -> Usage:
+    """Return what a worker has used."""
+
+    def usage() -> tuple[float, int]:
+        sample = meter.sample()
+        return sample.cpu["worker"], sample.transactions
+
+    return usage
+
+
+def measure(stage: Stage, what: str, usage: Usage, rate: float, plan: LatencyPlan) -> Latency:
+    """Send for so long, after a warm-up, and read the changes beside."""
     reader = _reader(stage)
     try:
-        return _measure(reader, stage, meter, rate, seconds)
+        return _measure(reader, stage, what, usage, rate, plan)
     finally:
         reader.close()
 
 
-def _measure(reader: Consumer, stage: Stage, meter: Meter, rate: float, seconds: float) -> Latency:
-    source = _Source(stage, rate, seconds + _WARM_UP_S)
+def measure_plain(stage: Stage, rate: float, plan: LatencyPlan) -> Latency:
+    """Do the same with the plain publisher; no worker may run."""
+    module = [sys.executable, "-m", "tests.bench.plain_publisher"]
+    bootstrap, group = stage.servers.kafka.bootstrap, f"{stage.names.id}-plain"
+    places = [stage.input_topic, stage.changes_topic, group, str(PARTITIONS)]
+    with subprocess.Popen([*module, bootstrap, *places], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != b"ready":
+                raise RuntimeError("the plain publisher did not start")
+            return measure(stage, "plain", lambda: (cpu_seconds(process.pid), 0), rate, plan)
+        finally:
+            process.terminate()
+
+
+def _measure(
+    reader: Consumer, stage: Stage, what: str, usage: Usage, rate: float, plan: LatencyPlan
+) -> Latency:
+    source = _Source(stage, rate, plan.seconds + plan.warm_up_s)
     thread = threading.Thread(target=source.run)
-    before = meter.sample()
+    cpu_s, transactions = usage()
     started = time.monotonic()
     thread.start()
     found: list[float] = []
@@ -94,18 +144,17 @@ def _measure(reader: Consumer, stage: Stage, meter: Meter, rate: float, seconds:
                 raise RuntimeError(str(message.error()))
             event_id = orjson.loads(message.value() or b"")["cause"].get("eventId")
             sent = source.sent_at.get(event_id)
-            if sent is not None and sent - started >= _WARM_UP_S:
+            if sent is not None and sent - started >= plan.warm_up_s:
                 found.append((now - sent) * 1000)
         if stop_at is None and not thread.is_alive():
             stop_at = time.monotonic() + _TAIL_S
     thread.join()
-    stage.check_worker()
-    after = meter.sample()
+    cpu_after_s, transactions_after = usage()
     found.sort()
     if len(found) < 100:
-        raise RuntimeError(f"only {len(found)} changes in {seconds} s: no percentiles of that")
-    spent = after.cpu["worker"] - before.cpu["worker"]
+        raise RuntimeError(f"only {len(found)} changes in {plan.seconds} s: no percentiles of that")
     return Latency(
+        what,
         rate,
         source.sent / source.took_s,
         len(found),
@@ -113,8 +162,8 @@ def _measure(reader: Consumer, stage: Stage, meter: Meter, rate: float, seconds:
         _percentile(found, 90),
         _percentile(found, 99),
         found[-1],
-        spent / source.sent * 1e6,
-        (after.transactions - before.transactions) / (after.at_s - before.at_s),
+        (cpu_after_s - cpu_s) / source.sent * 1e6,
+        (transactions_after - transactions) / (time.monotonic() - started),
     )
 
 

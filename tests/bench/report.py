@@ -15,6 +15,10 @@ from tests.bench.latency import Latency
 from tests.bench.throughput import Throughput
 
 BASE, MANY, USUAL = 100, 10_000, 1_000
+_COUNTED = 1_000
+
+# 20,000/s was asked for where plain Faust took 61 µs to decode a record: 50 µs are left of a core.
+_RATIO = 1.22
 
 
 @dataclass
@@ -118,6 +122,7 @@ def _throughput(results: Results) -> str:
 
 def _latency(rows: Sequence[Latency]) -> str:
     head = (
+        "what",
         "updates/s",
         "sent/s",
         "changes",
@@ -125,13 +130,14 @@ def _latency(rows: Sequence[Latency]) -> str:
         "p90",
         "p99",
         "most",
-        "worker µs/update",
+        "µs/update",
         "transactions/s",
     )
     return _table(
         head,
         [
             (
+                row.what,
                 f"{row.rate:,.0f}",
                 f"{row.achieved:,.0f}",
                 f"{row.changes:,}",
@@ -140,7 +146,7 @@ def _latency(rows: Sequence[Latency]) -> str:
                 f"{row.p99:.1f}",
                 f"{row.most:.1f}",
                 f"{row.worker_cpu_us:.0f}",
-                f"{row.transactions_per_second:.0f}",
+                f"{row.transactions_per_second:.0f}" if row.what == "worker" else "",
             )
             for row in rows
         ],
@@ -153,6 +159,9 @@ def _targets(results: Results) -> list[tuple[str, ...]]:
         if row.definitions == USUAL:
             what = "updates/s with 1,000 definitions"
             rows.append(_target(what, 20_000, row.per_second, least=True))
+            if results.plain:
+                ratio = results.plain["cpu_us"] / row.cpu_us["worker"]
+                rows.append(_target("plain Faust µs : worker µs", _RATIO, ratio, least=True))
     worker = {row.definitions: row.cpu_us["worker"] for row in results.throughput}
     alone = {row.definitions: row.total_us for row in results.engine}
     for name, costs in (("worker", worker), ("engine", alone)):
@@ -160,7 +169,7 @@ def _targets(results: Results) -> list[tuple[str, ...]]:
             ratio = costs[MANY] / costs[BASE]
             rows.append(_target(f"{name} cost per update, 10,000 : 100", 1.5, ratio))
     for found in results.latency:
-        if found.rate == 2_000:
+        if found.rate == 2_000 and found.what == "worker":
             rows.append(_target("p50 ms at 2,000/s", 40, found.p50))
             rows.append(_target("p99 ms at 2,000/s", 100, found.p99))
     return rows
@@ -168,7 +177,7 @@ def _targets(results: Results) -> list[tuple[str, ...]]:
 
 def _target(what: str, limit: float, found: float, *, least: bool = False) -> tuple[str, ...]:
     is_met = found >= limit if least else found <= limit
-    digits = 0 if least else 2
+    digits = 0 if limit >= _COUNTED else 2
     sign = "≥" if least else "≤"
     return (what, f"{sign} {limit:,}", f"{found:,.{digits}f}", "yes" if is_met else "no")
 
