@@ -136,6 +136,11 @@ class Owner:
         done = max(self.offset, at.offset) if has_all else self.offset
         return max(at.end - done, 0)
 
+    @property
+    def is_publishing(self) -> bool:
+        """Whether output or an offset is on its way to Kafka."""
+        return self.publishing is not None and not self.publishing.done()
+
     def is_idle(self, now_ms: int, fresh_ms: int) -> bool:
         """Whether a recent fetch showed that there is nothing left to read."""
         at = self.position

@@ -25,11 +25,13 @@ class Publishing:
 
     Args:
         lose: Told of an owner whose publication failed: whether it arrived is unknown.
+        ended: Told that a publication has ended, well or not.
     """
 
-    def __init__(self, metrics: WorkerMetrics, lose: Lose) -> None:
+    def __init__(self, metrics: WorkerMetrics, lose: Lose, ended: Callable[[], None]) -> None:
         self._metrics = metrics
         self._lose = lose
+        self._ended = ended
 
     def publish(self, owner: Owner, outbox: Outbox) -> None:
         """Publish an outbox and the owner's offset, in a task kept in `owner.publishing`."""
@@ -38,6 +40,7 @@ class Publishing:
         owner.unflushed_since = None
         publishing = self._run(owner, owner.publisher, outbox, owner.group_offsets())
         owner.publishing = asyncio.create_task(publishing, name=f"publish-{owner.partition}")
+        owner.publishing.add_done_callback(lambda _: self._ended())
 
     def flush(self, owner: Owner, *, at_once: bool = False) -> None:
         """Tell the group the offset of batches without output, a second later at the latest."""
@@ -46,7 +49,7 @@ class Publishing:
         if owner.sequence == owner.published_sequence:
             owner.unflushed_since = None
             return
-        if owner.publishing is not None and not owner.publishing.done():
+        if owner.is_publishing:
             return
         now = time.monotonic()
         if owner.unflushed_since is None:

@@ -34,7 +34,6 @@ T = TypeVar("T")
 TIMER_SLICE = 256
 _TICK_S = 0.02
 _FRESH_MS = 2_000
-_STRAGGLERS_S = 0.02
 _CYCLES_TO_ARRIVE = 3
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -95,7 +94,9 @@ class Stream:
         self._ended = asyncio.Event()
         self._ended.set()
         self._lose: Lose = no_loss
-        self._publishing = Publishing(metrics, lambda owner, error: self._lose(owner, error))
+        self._publishing = Publishing(
+            metrics, lambda owner, error: self._lose(owner, error), self._arrived.set
+        )
         self._busy = asyncio.Lock()
         self._is_stopping = False
         self._cycles = 0
@@ -113,7 +114,7 @@ class Stream:
         delay = self._pace.delay(time.monotonic())
         if delay:
             await asyncio.sleep(delay)
-        if any(owner.pending for owner in self.owners.values()) or self._is_stopping:
+        if self._has_enough() or self._is_stopping:
             # The last poll was not taken yet: batches grow while a cycle runs.
             self._taken.clear()
             try:
@@ -128,6 +129,13 @@ class Stream:
             return {}
         self._pace.polls(time.monotonic())
         return leases
+
+    def _has_enough(self) -> bool:
+        """Tell whether what was read has to be taken before more is read."""
+        pending = [batch for owner in self.owners.values() for batch in owner.pending]
+        if self._pace.is_full:
+            return bool(pending)
+        return sum(len(batch.records) for batch in pending) >= self._limits.full_poll
 
     async def _ends_cycle(self) -> bool:
         """Wait for the end of the running cycle, for some time; tell whether it has ended.
@@ -220,13 +228,7 @@ class Stream:
                 await asyncio.wait_for(self._arrived.wait(), _TICK_S)
             except TimeoutError:
                 return
-        deadline = time.monotonic() + _STRAGGLERS_S
-        while time.monotonic() < deadline and self._is_some_in_flight():
-            await asyncio.sleep(0)
         self._arrived.clear()
-
-    def _is_some_in_flight(self) -> bool:
-        return any(owner.is_ready and owner.in_flight > 0 for owner in self.owners.values())
 
     async def _cycle(self) -> None:
         self._cycles += 1
@@ -269,7 +271,13 @@ class Stream:
             self._arrived.set()
 
     def _take(self, owner: Owner, now_ms: int) -> Batch | None:
-        """Decide what the next batch of a partition is; None for nothing to do."""
+        """Decide what the next batch of a partition is; None for nothing to do.
+
+        Below full load, a partition whose last output is still being published is left for the
+        next cycle: its commit would have to wait for that, and all others with it.
+        """
+        if owner.is_publishing and not self._pace.is_full:
+            return None
         self._swap_catalogues(owner)
         work = owner.take(self._limits.max_records, self._limits.max_bytes, self._decoder)
         clock_ms = owner.clock_ms

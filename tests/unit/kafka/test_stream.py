@@ -86,3 +86,14 @@ async def test_under_full_load_the_next_poll_runs_beside_the_cycle():
     stream._ended.clear()
     stream._pace.cycle_ended(0, 0.1, StreamLimits().full_poll)
     assert await stream.wanted() == {owner.partition: LEASE}
+
+
+async def test_below_full_load_a_partition_that_still_publishes_is_left_for_the_next_cycle():
+    stream, owner = make_stream()
+    owner.pending.append(RecordBatch(0, LEASE, 0, 0, []))
+    owner.head_ms = 0
+    owner.publishing = asyncio.create_task(asyncio.sleep(30))
+    assert stream._take(owner, 1) is None
+    stream._pace.cycle_ended(0, 0.1, StreamLimits().full_poll)
+    assert stream._take(owner, 1) is not None
+    owner.publishing.cancel()
