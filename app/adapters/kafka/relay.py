@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from app.adapters.kafka.patience import within
 from app.domain.definitions import DefinitionRecord
 from app.domain.model import Tenant
 from app.domain.partitioning import partition_of
@@ -219,7 +220,7 @@ class DefinitionRelay:
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(Exception):
-                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+                await within(_STOP_SECONDS, producer.stop())
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from app.adapters.kafka.library import hand_out_raw_records
+from app.adapters.kafka.patience import within
 from app.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ FETCH_WAIT_S = 0.1
 
 _CATCH_UP_S = 0.004
 _AT_ONCE_S = 0.001
+_LEAVE_S = 5.0
 
 
 class RecordBatch(NamedTuple):
@@ -134,6 +136,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
             metadata_max_age_ms=60_000,
         )
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group if Kafka lets us in time; its session timeout does it otherwise."""
+        with suppress(TimeoutError):
+            await within(_LEAVE_S, super(driver.AIOKafkaConsumerThread, self).on_thread_stop())
+        if self._consumer is not None:
+            try:
+                await within(_LEAVE_S, self._consumer.stop())
+            except TimeoutError:
+                logger.warning("Kafka did not answer while the group was left")
 
     def highwater(self, tp: TP) -> int:
         """Return the last stable offset: what a reader of committed records can reach."""

@@ -1,0 +1,36 @@
+"""Waiting for clients whose broker may be gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
+    """Await a call for so long at most, then cancel it and let go of it.
+
+    `asyncio.wait_for` waits for the end of what it cancelled. aiokafka swallows cancellations
+    while it closes, and where its broker went away at the wrong moment that end never comes.
+
+    Raises:
+        TimeoutError: There was no result in time; the call may still be running.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if done:
+            return task.result()
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_read_error)
+
+
+def _read_error(task: asyncio.Future[Any]) -> None:
+    """Look at the outcome, for asyncio complains of errors that nobody reads."""
+    if not task.cancelled():
+        task.exception()
