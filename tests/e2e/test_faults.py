@@ -85,11 +85,24 @@ async def test_redis_killed(
         await stage.judge()
 
 
-@pytest.mark.parametrize("updates", SIZES)
+AWAY = [
+    pytest.param(SHORT, 2, 0),
+    pytest.param(20_000, 2, 0, marks=pytest.mark.long),
+    *(pytest.param(SHORT, 5, 1 + n, marks=pytest.mark.long) for n in range(8)),
+]
+"""Updates, how often Kafka is away, and what to add to the seed. Often tears transactions."""
+
+
+@pytest.mark.parametrize(("updates", "times", "seed"), AWAY)
 async def test_kafka_killed_and_restarted(
-    own_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, updates: int
+    own_kafka: LocalKafka,
+    redis_server: LocalRedis,
+    tmp_path: Path,
+    updates: int,
+    times: int,
+    seed: int,
 ) -> None:
-    mix = Mix(SEED + 300, updates, profiles=updates // 20, mischief=0.1)
+    mix = Mix(SEED + 300 + seed, updates, profiles=updates // 20, mischief=0.1)
     async with chaos(own_kafka, redis_server, tmp_path, mix) as stage:
 
         async def kill_kafka() -> None:
@@ -103,8 +116,8 @@ async def test_kafka_killed_and_restarted(
             await asyncio.to_thread(own_kafka.restart)
             stage.note("kafka is back")
 
-        killed, restarted = stage.moments(2)
-        faults = [Fault(killed, kill_kafka), Fault(restarted, restart_kafka)]
+        ways = [kill_kafka, restart_kafka]
+        faults = [Fault(at, ways[(n + seed) % 2]) for n, at in enumerate(stage.moments(times))]
         await stage.run([*faults, *stage.kills(KILLS if updates > SHORT else 1)])
         await stage.judge()
 

@@ -7,7 +7,7 @@ then read both sides. Whoever owned the partition before can then change neither
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -16,8 +16,14 @@ from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
 from app.adapters.kafka.publisher import Publisher
-from app.adapters.kafka.records import Outbox, TopicNames, unpack_outbox
+from app.adapters.kafka.records import (
+    Outbox,
+    OutputRecord,
+    TopicNames,
+    unpack_outbox,
+)
 from app.adapters.kafka.recovery import ReadBack, begin_recovery, unpack_recovery
+from app.adapters.kafka.torn import TornTransactions
 from app.adapters.redis.partition_store import RedisPartitionStore, StoredPartition
 from app.domain.errors import ConfigurationError, Fenced
 from app.service.assignment import GroupPosition, Step, after_look, first_step, input_start
@@ -66,6 +72,7 @@ class Acquisition:
         self._partitions = partitions
         self._make_publisher = make_publisher
         self._metrics = metrics
+        self._torn = TornTransactions(positions, topics, metrics)
 
     async def check_topics(self) -> None:
         """Check that all topics are there, with the number of partitions of the settings.
@@ -102,6 +109,7 @@ class Acquisition:
         if found.stored.meta.get("epoch") != str(owner.epoch):
             raise Fenced(f"partition {partition}: another owner raised the epoch meanwhile")
         self._restore(owner, found)
+        await self._torn.end_open(owner, found.outbox)
         await self._catch_up(owner, found)
         await self._check_start(owner)
 
@@ -153,15 +161,42 @@ class Acquisition:
                 found.outbox_sequence,
                 found.group,
             )
-        if step is Step.PUBLISH and found.outbox is not None:
-            await self._publish(owner, found.outbox)
-        elif step is Step.REPLAY:
+        if step is Step.REPLAY:
             await self._begin_replay(owner, found)
+        elif found.outbox is not None and found.stored.recovery is None:
+            await self._complete(owner, found, found.outbox, is_published=step is Step.GO_ON)
+        elif found.outbox is not None and step is Step.PUBLISH:
+            await self._publish(owner, found.outbox.records)
 
-    async def _publish(self, owner: Owner, outbox: Outbox) -> None:
+    async def _complete(
+        self, owner: Owner, found: _Found, outbox: Outbox, *, is_published: bool
+    ) -> None:
+        """Publish what a found outbox lacks on the topics; most often all of it, or nothing.
+
+        A Kafka that was killed may end a transaction without its markers in some partitions, that
+        of the group's offsets among them: the sequences alone do not tell (decision 0303).
+        """
+        missing = await self._torn.missing(
+            owner.partition, found.stored.meta, outbox, is_published=is_published
+        )
+        if is_published and not missing:
+            return
+        if is_published or len(missing) < len(outbox.records):
+            self._metrics.recoveries.labels("torn").inc()
+            logger.error(
+                "partition %d: Kafka kept only a part of a transaction: %d of %d records of batch"
+                " %d are published again",
+                owner.partition,
+                len(missing),
+                len(outbox.records),
+                outbox.sequence,
+            )
+        await self._publish(owner, missing)
+
+    async def _publish(self, owner: Owner, records: Sequence[OutputRecord]) -> None:
         """Publish a found outbox. The batches after it had no output: their offset goes along."""
         assert owner.publisher is not None
-        owner.ends.update(await owner.publisher.publish(outbox.records, _offsets(owner)))
+        owner.ends.update(await owner.publisher.publish(records, _offsets(owner)))
         owner.published_sequence = owner.sequence
 
     async def _begin_replay(self, owner: Owner, found: _Found) -> None:

@@ -7,7 +7,7 @@ whether the output arrived is then unknown, and the owner goes through assignmen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar, cast
 
@@ -23,13 +23,14 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from app.adapters.kafka.patience import within
 from app.adapters.kafka.records import OutputRecord
 from app.domain.errors import Fenced, Unavailable
 
 T = TypeVar("T")
 Offsets = Mapping[TopicPartition, OffsetAndMetadata]
 EndOffsets = dict[tuple[str, int], int]
-OffsetCommitter = Callable[[Offsets], Awaitable[None]]
+OffsetCommitter = Callable[[Offsets], Coroutine[Any, Any, None]]
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
@@ -55,6 +56,15 @@ class Publisher(Protocol):
         """
         ...
 
+    async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
+        """End what an earlier transaction left open in partitions, by committing or aborting it.
+
+        Raises:
+            Fenced: Another owner's publisher has started.
+            Unavailable: The result is unknown.
+        """
+        ...
+
     async def stop(self) -> None:
         """Disconnect; never raises."""
         ...
@@ -69,7 +79,7 @@ class _ProducerPublisher:
     async def start(self) -> None:
         self._producer = self._make_producer()
         try:
-            await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
+            await within(_START_TIMEOUT_S, self._producer.start())
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
             raise Unavailable(f"Kafka: the producer does not start: {error!r}") from error
@@ -79,9 +89,9 @@ class _ProducerPublisher:
         if producer is None:
             return
         with suppress(Exception):
-            await asyncio.wait_for(producer.stop(), _STOP_TIMEOUT_S)
+            await within(_STOP_TIMEOUT_S, producer.stop())
         with suppress(Exception):
-            await asyncio.wait_for(producer.client.close(), _STOP_TIMEOUT_S)
+            await within(_STOP_TIMEOUT_S, producer.client.close())
 
     def _running(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -165,11 +175,15 @@ class TransactionalPublisher(_ProducerPublisher):
 
     async def publish(self, records: Sequence[OutputRecord], offsets: Offsets) -> EndOffsets:
         """See `Publisher.publish`."""
-        producer = self._running()
+        return await self._guarded(self._transaction(self._running(), records, offsets))
+
+    async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
+        """See `Publisher.end_open`: the marker of a transaction without records ends it."""
+        await self._guarded(self._mark(self._running(), partitions, is_commit=is_commit))
+
+    async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
         try:
-            return await asyncio.wait_for(
-                self._transaction(producer, records, offsets), self._timeout_s
-            )
+            return await within(self._timeout_s, call)
         except (*_FENCED, OutOfOrderSequenceNumber) as error:
             raise Fenced(f"Kafka refuses the producer: {error!r}") from error
         except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
@@ -177,6 +191,20 @@ class TransactionalPublisher(_ProducerPublisher):
             raise Unavailable(
                 f"Kafka: the outcome of a transaction is unknown: {error!r}"
             ) from error
+
+    async def _mark(
+        self,
+        producer: AIOKafkaProducer,
+        partitions: Sequence[tuple[str, int]],
+        *,
+        is_commit: bool,
+    ) -> None:
+        await producer.begin_transaction()
+        for topic, partition in partitions:
+            at = TopicPartition(topic, partition)
+            # aiokafka knows no other way into a transaction than sending a record.
+            producer._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001
+        await (producer.commit_transaction() if is_commit else producer.abort_transaction())
 
     async def _transaction(
         self, producer: AIOKafkaProducer, records: Sequence[OutputRecord], offsets: Offsets
@@ -217,12 +245,15 @@ class IdempotentPublisher(_ProducerPublisher):
         super().__init__(make_producer, timeout_s)
         self._commit_offsets = commit_offsets
 
+    async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
+        """See `Publisher.end_open`: there are no transactions in this mode."""
+
     async def publish(self, records: Sequence[OutputRecord], offsets: Offsets) -> EndOffsets:
         """See `Publisher.publish`."""
         producer = self._running()
         try:
-            ends = await asyncio.wait_for(self._send(producer, records), self._timeout_s)
-            await asyncio.wait_for(self._commit_offsets(offsets), self._timeout_s)
+            ends = await within(self._timeout_s, self._send(producer, records))
+            await within(self._timeout_s, self._commit_offsets(offsets))
         except (KafkaError, IllegalOperation, TimeoutError, OSError) as error:
             raise Unavailable(f"Kafka: the output may not have arrived: {error!r}") from error
         return ends

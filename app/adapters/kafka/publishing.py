@@ -16,6 +16,8 @@ from app.domain.errors import Fenced, SegmentationError, Unavailable
 logger = logging.getLogger(__name__)
 
 FLUSH_AFTER_S = 0.8
+UNSURE_AFTER_S = 5.0
+"""A Kafka that takes so long was probably away; one that was killed may tear transactions."""
 
 Lose = Callable[[Owner, SegmentationError], None]
 
@@ -76,7 +78,11 @@ class Publishing:
             owner.published_sequence = outbox.sequence
             owner.progress_at = time.monotonic()
             self._metrics.transactions.inc()
-            self._metrics.publish_seconds.observe(time.monotonic() - started)
+            took_s = time.monotonic() - started
+            self._metrics.publish_seconds.observe(took_s)
+            if took_s > UNSURE_AFTER_S:
+                text = f"a publication took {took_s:.0f} s: what Kafka kept of it is looked at"
+                self._lose(owner, Unavailable(text))
 
 
 async def all_published(owners: Sequence[Owner]) -> None:

@@ -91,6 +91,45 @@ async def test_an_outbox_that_was_published_is_not_published_again(bus):
         assert recoveries(worker, "publish") == 0
 
 
+async def torn(bus, topics, *, has_offsets):
+    """Leave a batch of which Kafka kept some topics only, and perhaps the group's offsets."""
+    await bus.send(*updates(2), ("p-2", {"eventId": 5}))
+    owner = await owner_of(bus)
+    outbox = await owner.commit()
+    kept = [record for record in outbox.records if record.topic in topics]
+    if has_offsets:
+        await owner.owner.publisher.publish(kept, owner.owner.group_offsets())
+    await owner.die()
+    if not has_offsets and kept:
+        name = f"{bus.names.application_id}-0"
+        async with (
+            AIOKafkaProducer(**bus.client, transactional_id=name) as producer,
+            producer.transaction(),
+        ):
+            for record in kept:
+                await producer.send(
+                    record.topic, record.value, record.key, 0, headers=record.headers
+                )
+
+
+@pytest.mark.parametrize("has_offsets", [True, False])
+@pytest.mark.parametrize("kept", [(), (1,), (0, 1), (0, 1, 2)])
+async def test_what_a_torn_transaction_lacks_is_published_and_nothing_twice(bus, kept, has_offsets):
+    topics = [bus.topics.changes, bus.topics.memberships, bus.topics.dead_letters]
+    await torn(bus, [topics[at] for at in kept], has_offsets=has_offsets)
+
+    async with bus.running() as worker:
+        await bus.send(*updates(2, start=2))
+        assert history(await bus.changes(4)) == {P: flips(4)}
+        # Nothing kept at all is an outbox that was not published, everything kept one that was.
+        is_torn = len(kept) < len(topics) and (has_offsets or bool(kept))
+        assert recoveries(worker, "torn") == is_torn
+    letters = await bus.read(bus.topics.dead_letters)
+    assert [dict(one.headers)["error-code"] for one in letters] == [b"wrong-type"]
+    maps = await bus.read(bus.topics.memberships)
+    assert len({dict(one.headers)["batch"] for one in maps}) == len(maps)
+
+
 @pytest.mark.parametrize("is_published", [True, False])
 async def test_without_group_metadata_the_output_topic_tells(bus, is_published):
     await bus.send(*updates(2))
