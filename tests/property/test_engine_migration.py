@@ -1,8 +1,8 @@
 """Profiles follow their definitions through any change of the catalogue.
 
 Definitions are added, edited and deleted at any moment of a profile's life. The next touch of the
-profile, by an update or by its timer, gives the oracle's answer under the definitions of that
-moment, whether or not the engine still knows the catalogue the profile was last under.
+profile, by an update, by its timer or by a scan, gives the oracle's answer under the definitions of
+that moment, whether or not the engine still knows the catalogue the profile was last under.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ texts = st.one_of(
     st.sampled_from(ATTRIBUTES),
     conditions(segments=False).map(to_text),
 )
+KINDS = ("idle", "idle", "define", "define", "scan", "restart")
 gaps = st.sampled_from((0, 0, 1, SECOND, 2_001, 3_001, 5 * SECOND, DAY_MS, 10 * DAY_MS))
 ages = st.sampled_from((0, 0, 0, 1, SECOND, 3_000, -1_500, DAY_MS, 9 * DAY_MS))
 
 
 @st.composite
 def operations(draw: st.DrawFn) -> tuple[Any, ...]:
-    kind = draw(st.sampled_from(("update",) * 8 + ("idle", "idle", "define", "define", "restart")))
+    kind = draw(st.sampled_from(("update",) * 8 + KINDS))
     if kind != "update":
         return kind, draw(gaps), draw(st.integers(0, 9)), draw(texts), draw(st.integers(0, 3))
     if draw(st.integers(0, 19)) == 0:
@@ -108,6 +109,11 @@ class MigrationReplay(Replay):
         )
         self.behind = True
 
+    def scan(self) -> None:
+        """Bring the profile to the definitions without an update or timer of its own."""
+        self.flush()
+        self.compare(self.store.apply([], self.now_ms, scans=True).changes)
+
     def check_exact(self, change: MembershipChange) -> None:
         """Only a profile that was up to date before has exact times."""
         if not self.behind and change.cause.kind != "profile-deleted":
@@ -167,6 +173,8 @@ def test_profiles_follow_their_definitions(
             replay.take(gap, None)
         elif kind == "define":
             replay.define(*rest)
+        elif kind == "scan":
+            replay.scan()
         else:
             replay.flush()
             store.restart()
