@@ -23,6 +23,19 @@ class EvaluationMethods:
     synchronous: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillProgress:
+    """How far the profiles have been brought to a definition that is `BACKFILLING`.
+
+    Attributes:
+        percent: Of all profiles, below 100 until the last partition is done.
+    """
+
+    partitions_done: int
+    partitions: int
+    percent: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDefinition:
     """One segment definition with everything the API shows of it.
@@ -35,6 +48,7 @@ class StoredDefinition:
         created_ms, updated_ms: Epoch milliseconds.
         version_ms: When the current version was made.
         state_reason: Why the state is `FAILED`; empty otherwise.
+        progress: While `BACKFILLING`, once a worker has reported; None otherwise.
     """
 
     segment_id: str
@@ -53,6 +67,7 @@ class StoredDefinition:
     version_ms: int
     state: EvaluationState = BACKFILLING
     state_reason: str = ""
+    progress: BackfillProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class Definitions:
                 version_ms=now_ms if changed else previous.version_ms,
                 state=BACKFILLING if changed else previous.state,
                 state_reason="" if changed else previous.state_reason,
+                progress=None if changed else previous.progress,
             )
             return await self._stored(tenant, head, definition, accepted, previous)
 

@@ -82,6 +82,13 @@ class ControlKeys:
         """Set: segment ids whose definition is `BACKFILLING`."""
         return self._of(tenant, "backfilling")
 
+    def backfill(self, tenant: Tenant) -> str:
+        """Hash: `partitions`, and by partition `[completed, scanning, millionths scanned]`.
+
+        The first two are catalogue numbers.
+        """
+        return self._of(tenant, "backfill")
+
     def failures(self, tenant: Tenant) -> str:
         """Hash: reason by segment id of the definitions that are `FAILED`."""
         return self._of(tenant, "failed")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 KEPT_TAGS = 1_000
 
+WHOLE = 1_000_000
+"""The share of a partition that was scanned, in millionths, when it was scanned to the end."""
+
 PUT = """
 local catalogue, definitions, order, names, versions, evaluated, uses, ordinals, since, pending,
     failures, outbox, tags = unpack(KEYS)
@@ -68,27 +71,42 @@ return 1
 """.replace("KEPT_TAGS", str(KEPT_TAGS))
 """Remove a definition; a record without `value` is the tombstone. The ordinal stays taken."""
 
-MARK_LIVE = """
-local tags, since, pending, removed = unpack(KEYS)
-local number, tag = unpack(ARGV)
+REPORT_BACKFILL = """
+local tags, since, pending, removed, progress = unpack(KEYS)
+local number, tag, partition, partitions, share = unpack(ARGV)
 if redis.call('HGET', tags, number) ~= tag then return 0 end
+number, share = tonumber(number), tonumber(share)
+local row = redis.call('HGET', progress, partition)
+local done = row and cjson.decode(row)[1] or 0
+if share == WHOLE then done = math.max(done, number) end
+redis.call('HSET', progress, 'partitions', partitions,
+           partition, string.format('[%.0f,%.0f,%.0f]', done, number, share))
+if share ~= WHOLE then return 0 end
+local least = done
+for other = 0, tonumber(partitions) - 1 do
+  row = redis.call('HGET', progress, other)
+  least = math.min(least, row and cjson.decode(row)[1] or 0)
+end
 local became = 0
 for _, id in ipairs(redis.call('SMEMBERS', pending)) do
-  if tonumber(redis.call('HGET', since, id) or '0') <= tonumber(number) then
+  if tonumber(redis.call('HGET', since, id) or '0') <= least then
     became = became + redis.call('SREM', pending, id)
   end
 end
 local gone = redis.call('HGETALL', removed)
 for at = 1, #gone, 2 do
-  if cjson.decode(gone[at + 1])[3] <= tonumber(number) then
+  if cjson.decode(gone[at + 1])[3] <= least then
     redis.call('HDEL', removed, gone[at])
   end
 end
 return became
-"""
-"""Turn definitions live whose current version the tag contains, and forget those removed by then.
+""".replace("WHOLE", str(WHOLE))
+"""Note how far a partition is; turn definitions live whose current version all have completed.
 
-A tag that is unknown, as after a loss of the last writes, changes nothing.
+Those removed by then are forgotten. A partition that completed a tag contains every change up to
+its number, so the least number of all counts, whatever tags they are. What was completed stays so
+while a newer tag is scanned. A tag that is unknown, as after a loss of the last writes, changes
+nothing.
 """
 
 REPORT_FAILURES = """

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from app.adapters.redis.backfill_progress import progress_of
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_scripts import PUT, REMOVE
@@ -66,12 +67,19 @@ class RedisDefinitionStore(RedisDefinitionSource):
                 pipeline.hmget(keys.definitions(tenant), list(ids))
                 pipeline.smismember(keys.pending(tenant), list(ids))
                 pipeline.hmget(keys.failures(tenant), list(ids))
-                rows = zip(ids, *await pipeline.execute(), strict=True)
-        return {
+                pipeline.hmget(keys.since(tenant), list(ids))
+                pipeline.hgetall(keys.backfill(tenant))
+                *columns, since, reports = await pipeline.execute()
+        found = {
             segment_id: _decoded(document, pending=bool(pending), reason=reason)
-            for segment_id, document, pending, reason in rows
+            for segment_id, document, pending, reason in zip(ids, *columns, strict=True)
             if document is not None
         }
+        for segment_id, number in zip(ids, since, strict=True):
+            if segment_id in found and found[segment_id].state == BACKFILLING:
+                progress = progress_of(int(number or 0), reports)
+                found[segment_id] = replace(found[segment_id], progress=progress)
+        return found
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
@@ -242,7 +250,7 @@ def _row(definition: StoredDefinition) -> bytes:
 
 def _encoded(definition: StoredDefinition) -> bytes:
     document = asdict(definition)
-    del document["state"], document["state_reason"]
+    del document["state"], document["state_reason"], document["progress"]
     return orjson.dumps(document)
 
 
