@@ -222,6 +222,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
             settings.batch_max_bytes,
             settings.batch_linger_ms,
             max(settings.batch_max_records // 2, 1),
+            settings.scan_max_profiles,
         ),
         is_exactly_once=settings.processing_guarantee == EXACTLY_ONCE,
         cache_profiles=settings.cache_profiles,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.stage import Stage, running_stage
+from tests.e2e.stage import PARTITIONS, Stage, running_stage
 from tests.integration.http.harness import DEFINITIONS, definition_body
+from tests.integration.stream.harness import eventually
 from tests.services import LocalKafka, LocalRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(180)]
@@ -30,16 +32,41 @@ async def seconds_until_used(stage: Stage, segment_id: str, since: float) -> flo
         await asyncio.sleep(0.02)
 
 
+async def is_stored(stage: Stage, profile_id: str) -> bool:
+    answer = await stage.client.get(f"/profiles/{profile_id}/membership")
+    return answer.status_code == 200
+
+
+async def until_live(stage: Stage, segment_id: str) -> None:
+    """Wait until the API says that every profile has been brought to the definition."""
+
+    async def is_live() -> bool:
+        document = (await stage.client.get(f"{DEFINITIONS}/{segment_id}")).json()
+        if document["evaluationState"] == "LIVE":
+            return "evaluationProgress" not in document
+        progress = document.get("evaluationProgress", {"partitions": PARTITIONS})
+        assert progress["partitions"] == PARTITIONS
+        return False
+
+    await eventually(is_live, 60)
+
+
 async def test_definitions_take_effect_without_a_restart(
     kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     async with running_stage(kafka, redis_server, tmp_path) as stage:
         await stage.send("before", {"attributes": {"age": 40}})
+        await stage.send("untouched", {"attributes": {"age": 40}})
+        # Once it is stored, no update of it can be evaluated under the definition.
+        await eventually(lambda: is_stored(stage, "untouched"))
 
         segment_id = await stage.define("grown up", "age > 30")
         took = await seconds_until_used(stage, segment_id, time.monotonic())
         assert took <= EFFECT_S
-        # Who was there before is looked at with the next update.
+        # Who was there before enters without an update.
+        entered = await stage.change("untouched", segment_id, 1)
+        assert (entered["status"], entered["cause"]["kind"]) == ("realized", "backfill")
+        await until_live(stage, segment_id)
         await stage.send("before", {"attributes": {"city": "Oslo"}})
         assert (await stage.change("before", segment_id, 1))["status"] == "realized"
 
@@ -56,6 +83,15 @@ async def test_definitions_take_effect_without_a_restart(
         left = await stage.change("before", segment_id, 2)
         assert (left["status"], left["definitionVersion"]) == ("exited", 2)
         assert left["cause"]["kind"] == "definition"
+        left = await stage.change("untouched", segment_id, 2)
+        assert (left["status"], left["cause"]["kind"]) == ("exited", "definition")
+        await until_live(stage, segment_id)
+        path_of_other = f"{DEFINITIONS}/{await stage.define('not young', 'age > 20')}"
+        other_id = path_of_other.rpartition("/")[2]
+        assert (await stage.change("untouched", other_id, 1))["status"] == "realized"
+        assert (await stage.client.delete(path_of_other)).status_code == 200
+        gone = await stage.change("untouched", other_id, 2)
+        assert (gone["status"], gone["cause"]["kind"]) == ("exited", "definition")
         await stage.send("before", {"attributes": {"age": 60}})
         assert (await stage.change("before", segment_id, 3))["status"] == "realized"
 
@@ -70,3 +106,31 @@ async def test_definitions_take_effect_without_a_restart(
         gone = await stage.change("before", segment_id, 4)
         assert (gone["status"], gone["cause"]["kind"]) == ("exited", "definition")
         assert (await stage.client.get(path)).status_code == 404
+
+
+async def test_a_worker_killed_in_a_scan_tells_nothing_twice(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    names = [f"p-{number}" for number in range(1_500)]
+    async with running_stage(kafka, redis_server, tmp_path, SEG_SCAN_MAX_PROFILES="8") as stage:
+        await asyncio.gather(*(stage.send(name, {"attributes": {"age": 40}}) for name in names))
+        first_id = await stage.define("first", "age > 30")
+        await until_live(stage, first_id)
+        segment_id = await stage.define("grown up", "age > 35")
+        await eventually(lambda: len(of_segment(stage, segment_id)) >= 100)
+        (worker,) = (one for one in stage.services.running if one.name == "worker")
+        worker.kill()
+        told = len(of_segment(stage, segment_id))
+        assert told < len(names), "the scan was over too soon: the test shows nothing"
+        worker.start()
+        await worker.ready()
+        await until_live(stage, segment_id)
+        await eventually(lambda: len(of_segment(stage, segment_id)) >= len(names))
+        for one in (first_id, segment_id):
+            found = of_segment(stage, one)
+            assert sorted(change["profileId"] for change in found) == sorted(names)
+            assert {(change["sequence"], change["status"]) for change in found} == {(1, "realized")}
+
+
+def of_segment(stage: Stage, segment_id: str) -> list[dict[str, Any]]:
+    return [one for one in stage.changes if one["segmentId"] == segment_id]

@@ -45,6 +45,12 @@ def shown(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
     document["evaluationState"] = definition.state
     if definition.state_reason:
         document["evaluationStateReason"] = definition.state_reason
+    if definition.progress is not None:
+        document["evaluationProgress"] = {
+            "partitionsDone": definition.progress.partitions_done,
+            "partitions": definition.progress.partitions,
+            "percent": definition.progress.percent,
+        }
     return document
 
 

@@ -185,6 +185,14 @@ class Warning(_Body):
     hint: str = ""
 
 
+class Progress(_Body):
+    """How far the profiles have been brought to a definition."""
+
+    partitions_done: int = Field(description="Partitions of which all profiles are.")
+    partitions: int
+    percent: int = Field(description="Of all profiles.")
+
+
 class Definition(DefinitionBody):
     """A stored segment definition."""
 
@@ -206,6 +214,10 @@ class Definition(DefinitionBody):
     )
     evaluation_state_reason: str | None = Field(
         default=None, description="Extension: why the state is `FAILED`."
+    )
+    evaluation_progress: Progress | None = Field(
+        default=None,
+        description="Extension: while `BACKFILLING`, as soon as a worker has reported.",
     )
     warnings: list[Warning] | None = Field(
         default=None, description="Extension: create and PATCH only, when there are any."

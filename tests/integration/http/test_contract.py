@@ -56,7 +56,13 @@ SLIPS: dict[tuple[str, str, int], Json] = {
 
 # Fields that the document's schema of a definition lacks.
 GUIDES_ONLY = {"sandbox", "baselineTime"}
-EXTENSIONS = {"version", "evaluationState", "evaluationStateReason", "warnings"}
+EXTENSIONS = {
+    "version",
+    "evaluationState",
+    "evaluationStateReason",
+    "evaluationProgress",
+    "warnings",
+}
 
 
 @pytest.fixture(scope="module")
