@@ -29,9 +29,11 @@ from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.profiles import profiles_router
+from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ class Parts:
     authenticator: Authenticator
     definitions: Definitions
     memberships: ProfileMemberships
+    search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
     background: AbstractAsyncContextManager[None]
@@ -77,6 +80,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
         redoc_url=None,
     )
     api.include_router(definitions_router(parts.definitions))
+    api.include_router(search_router(parts.search))
     api.include_router(profiles_router(parts.memberships))
     api.include_router(health_router(parts.checks, parts.metrics))
     document = _described(api.openapi())

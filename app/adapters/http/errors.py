@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from app.domain.errors import SegmentationError
 from app.service.expressions import RefusedDefinition
+from app.service.search import RefusedQuery
 
 TYPE_BASE = "https://ns.adobe.com/aep/errors/"
 """What problem types of the published API begin with; clients compare the whole text."""
@@ -25,6 +26,7 @@ STATUS = {
     "invalid-body": 400,
     "invalid-definition": 400,
     "invalid-parameter": 400,
+    "invalid-query": 400,
     "sandbox-missing": 400,
     "sandbox-unknown": 403,
     "not-found": 404,
@@ -153,7 +155,7 @@ def internal_response(request_id: str) -> Response:
 
 def _faults(error: SegmentationError) -> list[Fault]:
     faults = [Fault(error.code, error.message)]
-    if isinstance(error, RefusedDefinition):
+    if isinstance(error, RefusedDefinition | RefusedQuery):
         for problem in error.details:
             place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
             extra = {name: value for name, value in place.items() if value}

@@ -21,9 +21,12 @@ from app.adapters.http.background import redis_check
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.profile_reader import RedisProfileReader
+from app.adapters.redis.search_source import RedisSearchSource
+from app.adapters.search.keeper import SearchKeeper
 from app.domain.model import Tenant
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
 PARTITIONS = 8
@@ -51,13 +54,14 @@ async def nothing() -> AsyncIterator[None]:
 
 @dataclass
 class Plane:
-    """One control plane; `tenant` is the one of `headers`."""
+    """One control plane; `tenant` is the one of `headers`. Its `keeper` is not running."""
 
     redis: Redis
     prefix: str
     org_id: str
     application: ASGIApp
     store: RedisDefinitionStore
+    keeper: SearchKeeper
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -114,18 +118,20 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
+    keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     application = create_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=Definitions(store, lambda: str(uuid.uuid4())),
             memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
+            search=Search(keeper),
             metrics=HttpMetrics(),
             checks={"redis": redis_check(redis)},
             background=nothing(),
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store)
+    plane = Plane(redis, prefix, org_id, application, store, keeper)
     try:
         yield plane
     finally:

@@ -20,6 +20,8 @@ Json = dict[str, Any]
 COLLECTION = "/segment/definitions"
 ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
+SEARCH = "/search"
+SERVED = (COLLECTION, SEARCH)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -54,14 +56,28 @@ SLIPS: dict[tuple[str, str, int], Json] = {
     },
 }
 
+# The schemas of search, corrected to what the document's own examples and the guides show.
+SEARCH_SLIPS: dict[str, Json] = {
+    "SearchNamespaceObject": {
+        "namespace": {"type": "string"},
+        "displayName": {"type": "string"},
+        "count": {"type": "integer"},
+    },
+    "SearchNamespaceList": {"totalCount": {"type": "integer"}},
+    "SearchEntityObject": {"sourceId": {"type": "string"}},
+}
+
 # Fields that the document's schema of a definition lacks.
 GUIDES_ONLY = {"sandbox", "baselineTime"}
+SEARCH_VERSION = "x-ups-search-version"
 EXTENSIONS = {"version", "evaluationState", "evaluationStateReason", "warnings"}
 
 
 @pytest.fixture(scope="module")
 def published(shared_data: Path) -> Json:
     document: Json = yaml.safe_load((shared_data / "segmentation-openapi.yaml").read_text())
+    for name, properties in SEARCH_SLIPS.items():
+        document["components"]["schemas"][name]["properties"].update(properties)
     return document
 
 
@@ -107,6 +123,36 @@ async def test_every_answer_has_the_published_shape(
     check(published, await client.delete(path), "delete", ITEM, 200)
 
 
+async def test_search_answers_have_the_published_shape_and_all_its_fields(
+    published: Json, plane: Plane
+) -> None:
+    client = plane.client()
+    created = await client.post(DEFINITIONS, json=definition_body("found", description="d"))
+    await plane.keeper.refresh()
+    asked = {"namespace": "AEPSegments", "entityId": created.json()["id"], "s": "name:found"}
+    schema = {"schema.name": "_xdm.context.segmentdefinition"}
+    calls: dict[str, Json] = {
+        "namespaces": {**schema, "s": asked["s"]},
+        "entities": {"schemaClass": schema["schema.name"], **asked, "entityId": "root"},
+        "taxonomy": {**schema, **asked},
+    }
+    for name, parameters in calls.items():
+        path = f"{SEARCH}/{name}"
+        answer = await client.get(
+            f"{BASE}{path}", params=parameters, headers={SEARCH_VERSION: "1.0"}
+        )
+        body = check(published, answer, "get", path, 200)
+        documented = published["components"]["schemas"]
+        of_list = schema_of(published, "get", path, 200)["$ref"].rpartition("/")[2]
+        properties = documented[of_list]["properties"]
+        assert set(body) == set(properties)
+        of_item = properties[name]["items"]["$ref"].rpartition("/")[2]
+        assert set(body[name][0]) == set(documented[of_item]["properties"])
+        if "page" in body:
+            of_page = properties["page"]["$ref"].rpartition("/")[2]
+            assert set(body["page"]) == set(documented[of_page]["properties"])
+
+
 async def test_documented_headers_of_answers_are_sent(
     published: Json, client: httpx.AsyncClient
 ) -> None:
@@ -142,13 +188,13 @@ async def test_every_published_operation_and_parameter_is_served(
 ) -> None:
     ours = (await client.get("/openapi.json")).json()["paths"]
     for path, operations in published["paths"].items():
-        if not path.startswith(COLLECTION):
+        if not path.startswith(SERVED):
             continue
         served = ours[BASE + path.replace("SEGMENT_ID", "segmentId")]
         for method, operation in operations.items():
             names = {one["name"] for one in served[method].get("parameters", [])}
             for parameter in operation.get("parameters", []):
-                if parameter.get("in") == "query":
+                if parameter.get("in") == "query" or parameter.get("name") == SEARCH_VERSION:
                     assert parameter["name"] in names, (method, path)
 
 
