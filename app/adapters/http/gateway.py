@@ -138,11 +138,12 @@ class Admission:
     def _refusal(self, scope: Scope) -> Response | None:
         request = Request(scope)
         try:
-            scope["state"]["tenant"] = self._authenticator.tenant(request.headers)
+            caller = self._authenticator.caller(request.headers)
         except GatewayRefusal as refusal:
             return gateway_response(refusal.code)
         except UserError as error:
             return error_response(scope["state"]["request_id"], error)
+        scope["state"]["tenant"], scope["state"]["caller"] = caller.tenant, caller.name
         return None
 
 
