@@ -29,6 +29,7 @@ from app.service.profile_memberships import ProfileMemberships
 from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
+AUDIENCES = "/data/core/ups/audiences"
 PARTITIONS = 8
 OTHER_ORG = "other@AdobeOrg"
 
@@ -41,6 +42,40 @@ def definition_body(name: str, value: str = "person.age > 30", **more: Any) -> d
         "schema": {"name": "_xdm.context.profile"},
         **more,
     }
+
+
+def audience_body(name: str, value: str = "person.age > 30", **more: Any) -> dict[str, Any]:
+    """Return the body of a call that creates an audience."""
+    return definition_body(name, value, type="SegmentDefinition", **more)
+
+
+async def created_audience(
+    client: httpx.AsyncClient, name: str, *args: Any, **more: Any
+) -> dict[str, Any]:
+    """Create an audience; return it."""
+    answer = await client.post(AUDIENCES, json=audience_body(name, *args, **more))
+    assert answer.status_code == 201, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def add(path: str, value: Any) -> dict[str, Any]:
+    """Return one operation of JSON Patch."""
+    return {"op": "add", "path": path, "value": value}
+
+
+def refusal(answer: httpx.Response, status: int, code: str) -> str:
+    """Check a problem document; return all its messages."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["status"] == status
+    assert body["type"] == f"https://ns.adobe.com/aep/errors/{code}"
+    assert body["requestId"] == answer.headers["x-request-id"]
+    assert list(body["errors"]) == [str(status)]
+    entries = body["errors"][str(status)]
+    assert entries[0]["code"] == code
+    assert entries[0]["message"] == body["title"]
+    return "\n".join(entry["message"] for entry in entries)
 
 
 def in_segment(segment_id: str) -> str:
@@ -115,6 +150,7 @@ async def running_plane(
     entries = [
         credential("one", "token-1", "key-1", org_id, "prod", "dev"),
         credential("two", "token-2", "key-2", OTHER_ORG, "prod"),
+        credential("three", "token-3", "key-3", org_id, "prod"),
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
