@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from tests.e2e.stage import PARTITIONS, Stage, running_stage
-from tests.integration.http.harness import DEFINITIONS, definition_body
+from tests.integration.http.harness import (
+    AUDIENCES,
+    DEFINITIONS,
+    add,
+    audience_body,
+    definition_body,
+)
 from tests.integration.stream.harness import eventually
 from tests.services import LocalKafka, LocalRedis
 
@@ -39,16 +45,21 @@ async def is_stored(stage: Stage, profile_id: str) -> bool:
 
 async def until_live(stage: Stage, segment_id: str) -> None:
     """Wait until the API says that every profile has been brought to the definition."""
+    await until_state(stage, f"{DEFINITIONS}/{segment_id}", "LIVE")
 
-    async def is_live() -> bool:
-        document = (await stage.client.get(f"{DEFINITIONS}/{segment_id}")).json()
-        if document["evaluationState"] == "LIVE":
+
+async def until_state(stage: Stage, path: str, state: str) -> None:
+    """Wait until the API says so of a definition or an audience."""
+
+    async def is_there() -> bool:
+        document = (await stage.client.get(path)).json()
+        if document["evaluationState"] == state:
             return "evaluationProgress" not in document
         progress = document.get("evaluationProgress", {"partitions": PARTITIONS})
         assert progress["partitions"] == PARTITIONS
         return False
 
-    await eventually(is_live, 60)
+    await eventually(is_there, 60)
 
 
 async def test_definitions_take_effect_without_a_restart(
@@ -134,3 +145,57 @@ async def test_a_worker_killed_in_a_scan_tells_nothing_twice(
 
 def of_segment(stage: Stage, segment_id: str) -> list[dict[str, Any]]:
     return [one for one in stage.changes if one["segmentId"] == segment_id]
+
+
+async def moved(stage: Stage, path: str, lifecycle: str) -> str:
+    """Bring an audience to another state of its life; return how far its evaluation is."""
+    answer = await stage.client.patch(path, json=[add("/lifecycleState", lifecycle)])
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["evaluationState"])
+
+
+async def test_an_audience_switched_off_and_on_reaches_profiles_that_nobody_touches(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    names = [f"p-{number}" for number in range(20)]
+    async with running_stage(kafka, redis_server, tmp_path) as stage:
+        draft = audience_body("buyers", "age > 30", lifecycleState="draft")
+        answer = await stage.client.post(AUDIENCES, json=draft)
+        segment_id = answer.json()["id"]
+        path = f"{AUDIENCES}/{segment_id}"
+        everyone_id = await stage.define("everyone", "age > 0")
+        young_id = await stage.define("young", "age < 25")
+        await asyncio.gather(*(stage.send(name, {"attributes": {"age": 40}}) for name in names))
+        await until_live(stage, everyone_id)
+        for name in names:
+            await stage.change(name, everyone_id, 1)
+        assert of_segment(stage, segment_id) == []
+        assert (await stage.client.get(path)).json()["evaluationState"] == "OFF"
+
+        assert await moved(stage, path, "published") == "BACKFILLING"
+        await until_state(stage, path, "LIVE")
+        for name in names:
+            entered = await stage.change(name, segment_id, 1)
+            assert (entered["status"], entered["cause"]["kind"]) == ("realized", "backfill")
+
+        assert await moved(stage, path, "inactive") == "REMOVING"
+        await until_state(stage, path, "OFF")
+        for name in names:
+            left = await stage.change(name, segment_id, 2)
+            assert (left["status"], left["cause"]["kind"]) == ("exited", "definition")
+            assert left["definitionVersion"] == 1
+        await stage.send("p-0", {"attributes": {"age": 20}})
+        await stage.send("p-1", {"attributes": {"age": 20}})
+        await stage.send("p-1", {"attributes": {"age": 50}})
+        await stage.change("p-0", young_id, 1)
+        await stage.change("p-1", young_id, 2)
+
+        assert await moved(stage, path, "published") == "BACKFILLING"
+        await until_state(stage, path, "LIVE")
+        for name in names[1:]:
+            back = await stage.change(name, segment_id, 3)
+            assert (back["status"], back["previousStatus"]) == ("realized", "exited")
+            assert back["cause"]["kind"] == "backfill"
+        assert len(stage.of("p-0", segment_id)) == 2
+        assert len(of_segment(stage, segment_id)) == 3 * len(names) - 1
+        assert len(of_segment(stage, everyone_id)) == len(names)

@@ -1,8 +1,9 @@
 """Profiles follow their definitions through any change of the catalogue.
 
-Definitions are added, edited and deleted at any moment of a profile's life. The next touch of the
-profile, by an update, by its timer or by a scan, gives the oracle's answer under the definitions of
-that moment, whether or not the engine still knows the catalogue the profile was last under.
+Definitions are added, edited, deactivated, published again and deleted at any moment of a profile's
+life. The next touch of the profile, by an update, by its timer or by a scan, gives the oracle's
+answer under the definitions of that moment, whether or not the engine still knows the catalogue the
+profile was last under.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ texts = st.one_of(
     st.sampled_from(ATTRIBUTES),
     conditions(segments=False).map(to_text),
 )
-KINDS = ("idle", "idle", "define", "define", "scan", "restart")
+KINDS = ("idle", "idle", "define", "define", "define", "scan", "restart")
 gaps = st.sampled_from((0, 0, 1, SECOND, 2_001, 3_001, 5 * SECOND, DAY_MS, 10 * DAY_MS))
 ages = st.sampled_from((0, 0, 0, 1, SECOND, 3_000, -1_500, DAY_MS, 9 * DAY_MS))
 
@@ -57,7 +58,8 @@ class Definitions:
 
     def __init__(self) -> None:
         self.live: dict[int, SegmentDefinition] = {}
-        self.removed: list[RemovedDefinition] = []
+        self.inactive: dict[int, SegmentDefinition] = {}
+        self.deleted: list[RemovedDefinition] = []
         self.count = 0
         self.number = 0
 
@@ -65,26 +67,45 @@ class Definitions:
     def tag(self) -> str:
         return f"{self.number}-t"
 
+    @property
+    def removed(self) -> list[RemovedDefinition]:
+        """All that are evaluated no more."""
+        inactive = (
+            RemovedDefinition(one.segment_id, one.ordinal, one.version, is_inactive=True)
+            for one in self.inactive.values()
+        )
+        return [*self.deleted, *inactive]
+
     def change(self, choice: int, text: str, form: int) -> str:
-        """Add, edit or delete a definition; return which."""
+        """Add, edit, deactivate, publish again or delete a definition; return which."""
         self.number += 1
+        if choice < 6 and self.inactive:
+            ordinal = sorted(self.inactive)[form % len(self.inactive)]
+            self._show(self.inactive.pop(ordinal))
+            return "publish again"
         if choice < 4 or not self.live:
             ordinal, self.count = self.count, self.count + 1
             self._put(ordinal, 1, text, form)
             return "add"
         ordinal = sorted(self.live)[choice % len(self.live)]
         old = self.live.pop(ordinal)
-        if choice < 8:
+        if choice < 7:
             self._put(ordinal, old.version + 1, text, form)
             return "edit"
-        self.removed.append(RemovedDefinition(old.segment_id, ordinal, old.version))
+        if choice in (7, 8):
+            self.inactive[ordinal] = old
+            return "deactivate"
+        self.deleted.append(RemovedDefinition(old.segment_id, ordinal, old.version))
         return "delete"
 
     def _put(self, ordinal: int, version: int, text: str, form: int) -> None:
         if form and ordinal:
             named = f'inSegment("s{ordinal - 1}")'
             text = {1: f"{named} and ({text})", 2: f"not {named} or ({text})", 3: named}[form]
-        self.live[ordinal] = SegmentDefinition(f"s{ordinal}", ordinal, version, text)
+        self._show(SegmentDefinition(f"s{ordinal}", ordinal, version, text))
+
+    def _show(self, definition: SegmentDefinition) -> None:
+        self.live[definition.ordinal] = definition
         self.live = dict(sorted(self.live.items()))
 
     def texts(self) -> dict[str, str]:

@@ -45,7 +45,8 @@ class RedisDefinitionSource:
     async def load(self, tenant: Tenant) -> DefinitionSet:
         """Return all definitions of a tenant and their tag, read at one instant, by ordinal.
 
-        Removed ones are in it until every partition reported that no profile is a member any more.
+        Removed ones are in it until every partition reported that no profile is a member any more;
+        inactive ones are among those removed for as long as they are inactive.
         """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
@@ -152,5 +153,5 @@ def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
 
 
 def _removed(segment_id: bytes, stub: bytes) -> RemovedDefinition:
-    ordinal, version, _ = orjson.loads(stub)
-    return RemovedDefinition(segment_id.decode(), ordinal, version)
+    ordinal, version, _, *more = orjson.loads(stub)
+    return RemovedDefinition(segment_id.decode(), ordinal, version, more == [True])

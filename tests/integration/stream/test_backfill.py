@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,8 @@ from app.domain.definitions import DefinitionWrite
 from app.domain.errors import Fenced
 from app.domain.limits import EngineLimits
 from app.engine.catalogue import compile_catalogue
-from app.service.definitions import DefinitionInput, Definitions
+from app.service.definition_input import DefinitionInput
+from app.service.definitions import Definitions
 from app.service.partition import PartitionEngine
 from tests.builders import stored_definition
 from tests.integration.stream.dying_owner import DyingOwner
@@ -51,6 +53,12 @@ class World(Bus):
     async def remove(self, segment_id):
         await self.service.delete(self.tenant, segment_id)
 
+    async def move(self, segment_id, lifecycle):
+        def edit(previous):
+            return replace(self.given(segment_id, previous.expression), lifecycle=lifecycle)
+
+        await self.service.change(self.tenant, segment_id, edit, 3_000)
+
     @staticmethod
     def given(segment_id, text):
         return DefinitionInput(segment_id, text, "_xdm.context.profile")
@@ -60,6 +68,9 @@ class World(Bus):
 
     async def is_live(self, segment_id):
         return await self.state(segment_id) == "LIVE"
+
+    async def is_off(self, segment_id):
+        return await self.state(segment_id) == "OFF"
 
     async def people(self, count, age=40):
         """Make profiles, and wait until they are stored."""
@@ -89,6 +100,10 @@ def names(count):
 
 def entered(kind="backfill"):
     return (1, "realized", kind)
+
+
+LEFT = (2, "exited", "definition")
+BACK = (3, "realized", "backfill")
 
 
 def scanned(worker):
@@ -217,6 +232,80 @@ async def test_a_newer_definition_starts_the_scan_over(lone):
     stories = await lone.stories()
     assert len(stories) == 400
     assert all(story == [entered()] for story in stories.values())
+
+
+async def test_members_leave_an_audience_that_is_switched_off_and_come_back_with_it(world):
+    async with world.working():
+        await world.people(40)
+        await world.define("adult", ADULT)
+        await world.define("forty", "age = 40")
+        await eventually(lambda: world.is_live("forty"))
+
+        await world.move("adult", "inactive")
+        assert await world.state("adult") == "REMOVING"
+        await eventually(lambda: world.is_off("adult"))
+        stories = await world.stories()
+        assert all(stories[name, "adult"] == [entered(), LEFT] for name in names(40))
+        # Known for as long as it is inactive, whatever is scanned meanwhile.
+        await world.edit("forty", "age = 41")
+        await eventually(lambda: world.is_live("forty"))
+        (kept,) = (await world.definitions.load(world.tenant)).removed
+        assert (kept.segment_id, kept.is_inactive) == ("adult", True)
+
+        await world.move("adult", "published")
+        assert await world.state("adult") == "BACKFILLING"
+        await eventually(lambda: world.is_live("adult"))
+        stories = await world.stories()
+        assert all(stories[name, "adult"] == [entered(), LEFT, BACK] for name in names(40))
+        assert all(stories[name, "forty"] == [entered(), LEFT] for name in names(40))
+
+        await world.move("adult", "inactive")
+        await eventually(lambda: world.is_off("adult"))
+        await world.remove("adult")
+
+        async def forgotten():
+            return (await world.definitions.load(world.tenant)).removed == ()
+
+        await eventually(forgotten)
+    stories = await world.stories()
+    gone = [entered(), LEFT, BACK, (4, "exited", "definition")]
+    assert all(stories[name, "adult"] == gone for name in names(40))
+
+
+async def test_an_audience_is_switched_off_and_on_while_no_worker_runs(world):
+    """So the next one knows no catalogue from before, and counts the kept events anew."""
+    async with world.working():
+        await world.people(10)
+        await world.send(("p-0", {"event": {"_id": "e", "eventType": "buy"}}))
+        await eventually(lambda: is_applied(world, 11))
+        await world.define("buyer", BUYER)
+        await eventually(lambda: world.is_live("buyer"))
+    await world.move("buyer", "inactive")
+    async with world.working():
+        await eventually(lambda: world.is_off("buyer"))
+    assert await world.stories() == {("p-0", "buyer"): [entered(), LEFT]}
+    await world.move("buyer", "published")
+    async with world.working():
+        await eventually(lambda: world.is_live("buyer"))
+    assert await world.stories() == {("p-0", "buyer"): [entered(), LEFT, BACK]}
+
+
+async def test_who_had_not_left_when_an_audience_came_back_stays_without_a_change(lone):
+    async with lone.working():
+        await lone.people(50)
+        await lone.define("adult", ADULT)
+        await eventually(lambda: lone.is_live("adult"))
+    await lone.move("adult", "inactive")
+    owner = await ScanningOwner(lone, 0).begin()
+    await owner.publish(await owner.look(20))
+    await owner.die()
+    assert await lone.state("adult") == "REMOVING"
+    await lone.move("adult", "published")
+    async with lone.working():
+        await eventually(lambda: lone.is_live("adult"))
+    stories = list((await lone.stories()).values())
+    assert stories.count([entered(), LEFT, BACK]) == 20
+    assert stories.count([entered()]) == 30
 
 
 class ScanningOwner(DyingOwner):
