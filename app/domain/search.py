@@ -8,7 +8,8 @@ ROOT_FOLDER = "root"
 """Parent of whatever is in no folder (API reference)."""
 
 SEGMENT_NAMESPACE = "AEPSegments"
-"""Search namespace of the segment definitions of this service (API reference)."""
+"""Namespace of the segment definitions of this service, in search and as audiences (API
+reference). That of memberships is another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 from app.domain.model import JsonObject, Tenant
+from app.domain.search import SEGMENT_NAMESPACE
 from app.service.definition_document import (
     definition_document,
     evaluation_fields,
@@ -18,7 +19,6 @@ from app.service.definition_document import (
 from app.service.lifecycle import REFUSED
 
 TYPE = "SegmentDefinition"
-NAMESPACE = "AEPSegments"
 ORIGIN = "REAL_TIME_CUSTOMER_PROFILE"
 
 EDITABLE = (
@@ -80,7 +80,7 @@ def audience_document(
         "overridePerformanceWarnings": definition.override_performance_warnings,
         "lifecycleState": definition.lifecycle,
         "labels": list(definition.labels),
-        "namespace": NAMESPACE,
+        "namespace": SEGMENT_NAMESPACE,
     }
     # Unknown of what was written before they were kept.
     if definition.created_by:
@@ -102,7 +102,7 @@ def check_made_here(given: Mapping[str, Any]) -> None:
     Raises:
         UserError: `audience-invalid`, saying what is supported.
     """
-    for name, only in (("type", TYPE), ("namespace", NAMESPACE), ("originName", ORIGIN)):
+    for name, only in (("type", TYPE), ("namespace", SEGMENT_NAMESPACE), ("originName", ORIGIN)):
         if given.get(name) not in (None, only):
             raise UserError(
                 f"{name} {given[name]!r} is not supported: audiences are made here from an "
