@@ -69,7 +69,7 @@ def topic_plan(settings: Settings) -> TopicPlan:
 
 
 def build_api(settings: Settings) -> ASGIApp:
-    """Return the control plane as an ASGI application; its lifespan runs the definition relay.
+    """Return the control plane as an ASGI application; its lifespan runs relay and search index.
 
     Raises:
         ConfigurationError: Nobody could call it, or the credentials cannot be read.
@@ -85,13 +85,17 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
     from app.adapters.redis.definition_store import RedisDefinitionStore
     from app.adapters.redis.profile_reader import RedisProfileReader
+    from app.adapters.redis.search_source import RedisSearchSource
+    from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
     from app.service.profile_memberships import ProfileMemberships
+    from app.service.search import Search
 
     prefix = settings.redis_key_prefix
     redis = connect_control(settings.redis_url)
     store = RedisDefinitionStore(redis, prefix)
+    keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
     relay = DefinitionRelay(
         RedisDefinitionOutbox(redis, prefix),
@@ -111,9 +115,14 @@ def build_api(settings: Settings) -> ASGIApp:
         memberships=ProfileMemberships(
             RedisProfileReader(redis, prefix, settings.partitions), store
         ),
+        search=Search(keeper),
         metrics=metrics,
-        checks={"redis": redis_check(redis), "relay": relay.problem},
-        background=api_background(redis, relay),
+        checks={
+            "redis": redis_check(redis),
+            "relay": relay.problem,
+            "search": keeper.problem,
+        },
+        background=api_background(redis, relay, keeper),
     )
     return create_application(parts, version("segmentation-service"))
 
@@ -222,6 +231,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
             settings.batch_max_bytes,
             settings.batch_linger_ms,
             max(settings.batch_max_records // 2, 1),
+            settings.scan_max_profiles,
         ),
         is_exactly_once=settings.processing_guarantee == EXACTLY_ONCE,
         cache_profiles=settings.cache_profiles,

@@ -222,6 +222,11 @@ class Settings:
     batch_linger_ms: int = _setting(
         _integer(0, 1_000), 5, "Least time between two polls: larger batches for more latency."
     )
+    scan_max_profiles: int = _setting(
+        _integer(1, 10_000),
+        256,
+        "Profiles that a worker brings to changed definitions at once, between live updates.",
+    )
     session_timeout_ms: int = _setting(
         _integer(1_000, 600_000),
         10_000,

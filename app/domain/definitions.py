@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from app.domain.model import EvaluationState, JsonObject, Tenant
 
@@ -12,6 +12,12 @@ BACKFILLING: EvaluationState = "BACKFILLING"
 LIVE: EvaluationState = "LIVE"
 FAILED: EvaluationState = "FAILED"
 REMOVING: EvaluationState = "REMOVING"
+OFF: EvaluationState = "OFF"
+
+LifecycleState: TypeAlias = Literal["draft", "published", "inactive"]
+DRAFT: LifecycleState = "draft"
+PUBLISHED: LifecycleState = "published"
+INACTIVE: LifecycleState = "inactive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,19 @@ class EvaluationMethods:
     batch: bool = True
     continuous: bool = False
     synchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillProgress:
+    """How far the profiles have been brought to a definition that is `BACKFILLING`.
+
+    Attributes:
+        percent: Of all profiles, below 100 until the last partition is done.
+    """
+
+    partitions_done: int
+    partitions: int
+    percent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +53,13 @@ class StoredDefinition:
         uses: Segment ids that the expression asks with `inSegment`, sorted.
         created_ms, updated_ms: Epoch milliseconds.
         version_ms: When the current version was made.
+        lifecycle: Only a published definition is evaluated.
+        labels: Usage and access labels such as `core/C1`, in the order given.
+        override_performance_warnings: Stored and returned.
+        created_by, modified_by: Names of the callers who wrote it first and last; empty for what
+            was written before they were kept.
         state_reason: Why the state is `FAILED`; empty otherwise.
+        progress: While `BACKFILLING`, once a worker has reported; None otherwise.
     """
 
     segment_id: str
@@ -51,8 +76,19 @@ class StoredDefinition:
     created_ms: int
     updated_ms: int
     version_ms: int
+    lifecycle: LifecycleState = PUBLISHED
+    labels: tuple[str, ...] = ()
+    override_performance_warnings: bool = False
+    created_by: str = ""
+    modified_by: str = ""
     state: EvaluationState = BACKFILLING
     state_reason: str = ""
+    progress: BackfillProgress | None = None
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether workers evaluate it."""
+        return self.lifecycle == PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +172,7 @@ class DefinitionStore(Protocol):
         ...
 
     async def segment_ids(self, tenant: Tenant) -> dict[int, str]:
-        """Return the id of each existing definition by ordinal."""
+        """Return the id by ordinal of each existing definition that was ever published."""
         ...
 
     async def put(self, tenant: Tenant, head: CatalogueHead, write: DefinitionWrite) -> bool:

@@ -25,7 +25,7 @@ CauseKind: TypeAlias = Literal[
     "external",
     "profile-deleted",
 ]
-EvaluationState: TypeAlias = Literal["BACKFILLING", "LIVE", "FAILED", "REMOVING"]
+EvaluationState: TypeAlias = Literal["BACKFILLING", "LIVE", "FAILED", "REMOVING", "OFF"]
 
 
 class Tenant(NamedTuple):
@@ -128,11 +128,17 @@ class SegmentDefinition:
 
 
 class RemovedDefinition(NamedTuple):
-    """A deleted definition: what is needed to take its members out."""
+    """A definition that is evaluated no more: what is needed to take its members out.
+
+    Attributes:
+        is_inactive: Deactivated rather than deleted: it may come back, so the sequences of its
+            memberships are kept and go on.
+    """
 
     segment_id: str
     ordinal: int
     version: int
+    is_inactive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,8 @@ class DefinitionSet:
     Attributes:
         tag: Catalogue version: number, hyphen, random id (`"12-9f3a…"`); equal tags mean equal
             sets.
-        removed: Every definition ever deleted; profiles may still be members of them.
+        removed: Those that profiles may still be members of although they were deleted, and all
+            that are inactive.
     """
 
     tenant: Tenant

@@ -34,10 +34,13 @@ class DefinitionSource(Protocol):
         """Make definitions `FAILED`, with a reason by segment id, unless edited after `tag`."""
         ...
 
-    async def mark_live(self, tenant: Tenant, tag: str) -> int:
-        """Make `BACKFILLING` definitions that the set of `tag` contains `LIVE`.
+    async def report_backfill(
+        self, tenant: Tenant, tag: str, partition: int, partitions: int, share: float
+    ) -> int:
+        """Note which share of a partition's profiles was brought to `tag`, 1 for all of them.
 
-        To be called once every partition has migrated every profile to `tag` or a later one.
+        Once every partition has brought all of its profiles to a tag that contains the current
+        version of a definition, it is no longer `BACKFILLING` but `LIVE`. May be repeated.
 
         Returns:
             How many became live.

@@ -62,6 +62,7 @@ class Catalogue:
         definitions: By rank.
         segment_ids: Segment id by ordinal, failed and removed definitions included.
         removed: Version by ordinal of removed definitions.
+        inactive: Ordinals of those among them that may come back.
         ranks: Rank by ordinal.
         timelines, chains, tracked: By the key under which states refer to them.
         by_type, by_folded_type, ungated: Timelines by the event type their filter asks for.
@@ -76,6 +77,7 @@ class Catalogue:
     definitions: tuple[CompiledDefinition, ...] = ()
     segment_ids: dict[int, str] = field(default_factory=dict)
     removed: dict[int, int] = field(default_factory=dict)
+    inactive: frozenset[int] = frozenset()
     ranks: dict[int, int] = field(default_factory=dict)
     timelines: dict[int, Timeline] = field(default_factory=dict)
     chains: dict[int, Chain] = field(default_factory=dict)
@@ -137,6 +139,7 @@ def compile_catalogue(
     catalogue.segment_ids = {one.ordinal: one.segment_id for one in definitions.definitions}
     catalogue.segment_ids.update({one.ordinal: one.segment_id for one in definitions.removed})
     catalogue.removed = {one.ordinal: one.version for one in definitions.removed}
+    catalogue.inactive = frozenset(one.ordinal for one in definitions.removed if one.is_inactive)
     catalogue.analysed = analysed
     return catalogue
 

@@ -160,6 +160,8 @@ class Evaluator:
         if segment_id is None:
             # A definition that the control plane has forgotten: its exit could not name it.
             return
+        if ordinal in self.catalogue.inactive:
+            state.details[ordinal] = Detail(work.now_ms, detail.sequence + 1)
         out.append(
             Transition(
                 segment_id,

@@ -61,13 +61,19 @@ class Migration:
             if chain.key in overdue:
                 work.add(chain.definitions, "time")
         self._add_changed(previous, work)
-        before = profile.members
-        profile.members = self._without_removed(profile.members)
-        if profile.members != before:
-            self._evaluator.settle(profile, Work(now_ms, "definition"), before, out)
+        self.leave_removed(profile, now_ms, out)
         self._evaluator.settle(profile, work, profile.members, out)
         state.tag = self._catalogue.tag
         profile.is_dirty = True
+
+    def leave_removed(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
+        """Take a profile out of definitions that were removed; it need not be of this catalogue."""
+        before = profile.members
+        profile.members = self._without_removed(before)
+        if profile.members != before:
+            self._evaluator.settle(profile, Work(now_ms, "definition"), before, out)
+            profile.state.base_bytes = 0
+            profile.is_dirty = True
 
     def _add_changed(self, previous: Catalogue | None, work: Work) -> None:
         old = (

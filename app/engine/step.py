@@ -255,6 +255,10 @@ class Stepper:
         """Bring a profile of an older catalogue up to this one, see `Migration.run`."""
         self._migration.run(profile, previous, now_ms, out)
 
+    def leave_removed(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
+        """Take a profile out of removed definitions only, see `Migration.leave_removed`."""
+        self._migration.leave_removed(profile, now_ms, out)
+
     def delete(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
         """Take the profile out of everything and leave a stub."""
         state = profile.state

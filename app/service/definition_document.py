@@ -55,6 +55,31 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
     }
 
 
+def published_document(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
+    """Return what the `definitions` topic carries: all that a lost definition is restored from."""
+    return definition_document(tenant, definition) | {
+        "lifecycleState": definition.lifecycle,
+        "labels": list(definition.labels),
+        "overridePerformanceWarnings": definition.override_performance_warnings,
+        "createdBy": definition.created_by,
+        "lastModifiedBy": definition.modified_by,
+    }
+
+
+def evaluation_fields(definition: StoredDefinition) -> JsonObject:
+    """Return the state of its evaluation, an extension, as fields of an answer."""
+    fields: JsonObject = {"evaluationState": definition.state}
+    if definition.state_reason:
+        fields["evaluationStateReason"] = definition.state_reason
+    if definition.progress is not None:
+        fields["evaluationProgress"] = {
+            "partitionsDone": definition.progress.partitions_done,
+            "partitions": definition.progress.partitions,
+            "percent": definition.progress.percent,
+        }
+    return fields
+
+
 def _evaluation_info(methods: EvaluationMethods) -> JsonObject:
     return {
         "batch": {"enabled": methods.batch},

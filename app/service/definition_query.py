@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 
-SORT_FIELDS: dict[str, Callable[[StoredDefinition], Any]] = {
+SortFields: TypeAlias = Mapping[str, Callable[[StoredDefinition], Any]]
+
+SORT_FIELDS: SortFields = {
     "creationTime": lambda definition: (definition.created_ms, definition.segment_id),
     "updateTime": lambda definition: definition.updated_ms,
     "name": lambda definition: definition.name.casefold(),
@@ -25,6 +27,11 @@ class SortKey:
 
     field: str
     descending: bool
+
+    @property
+    def direction(self) -> str:
+        """`asc` or `desc`, as in a request."""
+        return "desc" if self.descending else "asc"
 
 
 NEWEST_FIRST = (SortKey("creationTime", descending=True),)
@@ -63,7 +70,7 @@ class DefinitionPage:
     items: tuple[StoredDefinition, ...]
 
 
-def parse_sort(text: str | None) -> tuple[SortKey, ...]:
+def parse_sort(text: str | None, fields: SortFields = SORT_FIELDS) -> tuple[SortKey, ...]:
     """Parse `field:asc,field:desc`; the direction defaults to `asc`.
 
     Raises:
@@ -71,15 +78,15 @@ def parse_sort(text: str | None) -> tuple[SortKey, ...]:
     """
     if not text:
         return NEWEST_FIRST
-    return tuple(_sort_key(part.strip()) for part in text.split(","))
+    return tuple(_sort_key(part.strip(), fields) for part in text.split(","))
 
 
-def _sort_key(part: str) -> SortKey:
+def _sort_key(part: str, fields: SortFields) -> SortKey:
     field, _, direction = part.partition(":")
-    if field not in SORT_FIELDS or direction not in ("", "asc", "desc"):
+    if field not in fields or direction not in ("", "asc", "desc"):
         raise UserError(
             f"sort has {part!r}; write field:asc or field:desc, joined by commas, where field is "
-            f"one of {', '.join(SORT_FIELDS)}",
+            f"one of {', '.join(fields)}",
             code="invalid-parameter",
         )
     return SortKey(field, descending=direction == "desc")
@@ -88,7 +95,7 @@ def _sort_key(part: str) -> SortKey:
 def select(definitions: Iterable[StoredDefinition], query: DefinitionQuery) -> DefinitionPage:
     """Filter, sort and cut a page out of all definitions."""
     rows = [one for one in definitions if _has_methods(one, query)]
-    _sort(rows, query.order)
+    sort_rows(rows, query.order)
     return DefinitionPage(len(rows), tuple(rows[query.offset : query.offset + query.limit]))
 
 
@@ -96,6 +103,9 @@ def _has_methods(definition: StoredDefinition, query: DefinitionQuery) -> bool:
     return all(getattr(definition.methods, name) == wanted for name, wanted in query.methods)
 
 
-def _sort(rows: list[StoredDefinition], order: Sequence[SortKey]) -> None:
+def sort_rows(
+    rows: list[StoredDefinition], order: Sequence[SortKey], fields: SortFields = SORT_FIELDS
+) -> None:
+    """Sort in place; rows that are equal by all keys keep their order."""
     for key in reversed(order):  # stable, so the last key goes first
-        rows.sort(key=SORT_FIELDS[key.field], reverse=key.descending)
+        rows.sort(key=fields[key.field], reverse=key.descending)

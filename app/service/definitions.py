@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.domain.definitions import (
-    BACKFILLING,
     CatalogueHead,
     DefinitionStore,
     DefinitionWrite,
-    EvaluationMethods,
     StoredDefinition,
 )
 from app.domain.errors import Conflict, NotFound
 from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
-from app.service.definition_document import default_merge_policy_id, definition_document
+from app.service.definition_document import published_document
+from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
 from app.service.expressions import (
     AcceptedExpression,
@@ -29,38 +28,17 @@ from app.service.expressions import (
     RefusedDefinition,
     accept,
     parsed,
-    same_meaning,
     segments_asked,
 )
-from app.service.references import cycle_through, dependents_of
+from app.service.lifecycle import check_left_alone, check_transition, check_usable
+from app.service.references import cycle_through, dependents_by_id, dependents_of
 
 ATTEMPTS = 200
 """Each lost attempt means that another writer of the tenant won, so few are ever needed."""
 
 DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 
-ON_BATCH = EvaluationMethods()
-"""What a definition without `evaluationInfo` gets."""
-
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class DefinitionInput:
-    """What a client may choose of a definition.
-
-    Attributes:
-        expression: PQL text.
-        merge_policy_id: None for the default one.
-    """
-
-    name: str
-    expression: str
-    schema_name: str
-    description: str = ""
-    methods: EvaluationMethods = ON_BATCH
-    merge_policy_id: str | None = None
-    profile_instance_id: str = "ups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +68,10 @@ class Definitions:
         self._retention_ms = retention_ms
 
     async def create(self, tenant: Tenant, given: DefinitionInput, now_ms: int) -> Written:
-        """Store a new definition; it starts `BACKFILLING`.
+        """Store a new definition; if published it starts `BACKFILLING`.
 
         Raises:
-            RefusedDefinition: The expression cannot be accepted.
+            RefusedDefinition: The expression cannot be accepted, or asks what is not published.
             Conflict: `name-taken`.
         """
         segment_id = self._new_id()
@@ -104,8 +82,9 @@ class Definitions:
             done = (await self._store.get(tenant, [segment_id])).get(segment_id)
             if done is not None:
                 return Written(done, accepted.warnings)
-            definition = self._definition(tenant, segment_id, given, accepted, now_ms)
+            definition = new_definition(tenant, segment_id, given, accepted, now_ms)
             definition = replace(definition, ordinal=head.next_ordinal)
+            await self._check_usable(tenant, definition)
             return await self._stored(tenant, head, definition, accepted)
 
         return await self._retried(tenant, attempt)
@@ -133,6 +112,14 @@ class Definitions:
             return DefinitionPage(total, tuple(items))
         return select(await self._store.all(tenant), query)
 
+    async def all(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every definition, oldest first."""
+        return await self._store.all(tenant)
+
+    async def dependents(self, tenant: Tenant) -> dict[str, list[str]]:
+        """Return by id the ids of the definitions that ask it with `inSegment`, sorted."""
+        return dependents_by_id(await self._store.uses(tenant))
+
     async def versions(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
         """Return the kept versions of a definition, oldest first; raises `NotFound`."""
         await self.get(tenant, segment_id)
@@ -141,26 +128,28 @@ class Definitions:
     async def overwrite(
         self, tenant: Tenant, segment_id: str, given: DefinitionInput, now_ms: int
     ) -> Written:
+        """Replace everything a client may choose; raises as `change`."""
+        return await self.change(tenant, segment_id, lambda _: given, now_ms)
+
+    async def change(self, tenant: Tenant, segment_id: str, edit: Edit, now_ms: int) -> Written:
         """Replace everything a client may choose; a new version only if evaluation changes.
 
         Raises:
             NotFound, RefusedDefinition: As in `get` and `create`; a cycle of `inSegment` too.
+            UserError: `audience-invalid`: the lifecycle state cannot become the one given.
             Conflict: `name-taken`.
         """
 
         async def attempt(head: CatalogueHead) -> Written | None:
             previous = await self.get(tenant, segment_id)
+            given = edit(previous)
             accepted = await self._accepted(tenant, segment_id, given)
-            changed = not same_meaning(previous.expression, accepted.tree)
-            definition = replace(
-                self._definition(tenant, segment_id, given, accepted, now_ms),
-                ordinal=previous.ordinal,
-                created_ms=previous.created_ms,
-                version=previous.version + changed,
-                version_ms=now_ms if changed else previous.version_ms,
-                state=BACKFILLING if changed else previous.state,
-                state_reason="" if changed else previous.state_reason,
-            )
+            new = new_definition(tenant, segment_id, given, accepted, now_ms, previous)
+            definition = carried_on(new, previous, accepted)
+            check_transition(previous.lifecycle, definition.lifecycle)
+            if previous.is_evaluated and not definition.is_evaluated:
+                check_left_alone(await self._dependents(tenant, segment_id))
+            await self._check_usable(tenant, definition)
             return await self._stored(tenant, head, definition, accepted, previous)
 
         return await self._retried(tenant, attempt)
@@ -175,9 +164,9 @@ class Definitions:
 
         async def attempt(head: CatalogueHead) -> StoredDefinition | None:
             definition = await self.get(tenant, segment_id)
-            dependents = dependents_of(segment_id, await self._store.uses(tenant))
+            dependents = await self._dependents(tenant, segment_id)
             if dependents:
-                named = await self._named(tenant, dependents)
+                named = [f"{one.name!r} ({one.segment_id})" for one in dependents]
                 raise Conflict(
                     f"segment definition {segment_id!r} is used by {', '.join(named)}; "
                     "remove or change those first",
@@ -215,10 +204,18 @@ class Definitions:
                 "choose another, or PATCH that one",
                 code="name-taken",
             )
-        document = definition_document(tenant, definition)
+        document = published_document(tenant, definition)
         write = DefinitionWrite(definition, document, previous)
         stored = await self._store.put(tenant, head, write)
         return Written(definition, accepted.warnings) if stored else None
+
+    async def _dependents(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
+        ids = dependents_of(segment_id, await self._store.uses(tenant))
+        return list((await self._store.get(tenant, ids)).values())
+
+    async def _check_usable(self, tenant: Tenant, definition: StoredDefinition) -> None:
+        asked = await self._store.get(tenant, definition.uses)
+        check_usable(definition.lifecycle, asked.values())
 
     async def _accepted(
         self, tenant: Tenant, segment_id: str, given: DefinitionInput
@@ -240,28 +237,3 @@ class Definitions:
     async def _named(self, tenant: Tenant, ids: Sequence[str]) -> list[str]:
         found = await self._store.get(tenant, ids)
         return [f"{found[one].name!r} ({one})" if one in found else one for one in ids]
-
-    @staticmethod
-    def _definition(
-        tenant: Tenant,
-        segment_id: str,
-        given: DefinitionInput,
-        accepted: AcceptedExpression,
-        now_ms: int,
-    ) -> StoredDefinition:
-        return StoredDefinition(
-            segment_id=segment_id,
-            ordinal=0,
-            version=1,
-            name=given.name,
-            description=given.description,
-            expression=given.expression,
-            schema_name=given.schema_name,
-            methods=given.methods,
-            merge_policy_id=given.merge_policy_id or default_merge_policy_id(tenant),
-            profile_instance_id=given.profile_instance_id,
-            uses=accepted.segment_ids,
-            created_ms=now_ms,
-            updated_ms=now_ms,
-            version_ms=now_ms,
-        )

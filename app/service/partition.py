@@ -21,6 +21,7 @@ from app.engine.state_codec import decode
 from app.engine.step import Stepper
 from app.engine.working import Profile
 from app.service.membership import memberships_record
+from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished
 
 
@@ -115,6 +116,25 @@ class PartitionEngine:
             profile.stored_due_ms = self._due_of(profile)
             self._profiles[key] = profile
 
+    def outdated(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
+        """Return those whose definitions changed since they were last evaluated.
+
+        Args:
+            keys: Profiles that a scan looks at, their states were provided.
+        """
+        found = []
+        for key in dict.fromkeys(keys):
+            profile = self._profiles[key]
+            # No update asked for it: it is among the first that the cache forgets.
+            profile.was_used = False
+            if self._is_outdated(key, profile):
+                found.append(key)
+        return found
+
+    def _is_outdated(self, key: ProfileKey, profile: Profile) -> bool:
+        state = profile.state
+        return state.created and state.tag != self._tenant(key.tenant).stepper.catalogue.tag
+
     def missing_events(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
         """Return the keys, each once, whose event frames this batch needs; most often none."""
         profiles = self._profiles
@@ -144,8 +164,9 @@ class PartitionEngine:
         due: Sequence[ProfileKey],
         clock_ms: int,
         wall_ms: int,
+        outdated: Sequence[ProfileKey] = (),
     ) -> Outcome:
-        """Apply the updates in order, then fire the timers of `due`.
+        """Apply the updates in order, fire the timers of `due`, then bring `outdated` up to date.
 
         Args:
             updates: In the order of the input partition; states and events were provided.
@@ -154,6 +175,7 @@ class PartitionEngine:
             clock_ms: The partition clock to start from. The caller of an idle partition passes
                 the wall clock, never less than the stored clock.
             wall_ms: The clock never runs ahead of this.
+            outdated: Profiles to bring to the current definitions, if nothing else did so.
 
         Returns:
             The outcome; keys of profiles that did not change are absent from it.
@@ -166,6 +188,8 @@ class PartitionEngine:
         self._sort_changes()
         for key in due:
             self._fire(key, clock_ms)
+        for key in outdated:
+            self._bring_to_definitions(key, clock_ms)
         outcome.clock_ms = clock_ms
         self._finish()
         return outcome
@@ -286,6 +310,21 @@ class PartitionEngine:
             self._expire_stub(profile, clock_ms)
         # Written even if nothing changed: a timer that fires must go or move.
         profile.stored_due_ms = -1
+
+    def _bring_to_definitions(self, key: ProfileKey, clock_ms: int) -> None:
+        profile = self._profiles[key]
+        if not self._is_outdated(key, profile):
+            return
+        self._touched[key] = None
+        tenant = self._tenant(key.tenant)
+        if profile.state.tag != RESTORED_TAG:
+            self._bring_up(key, tenant, profile, clock_ms)
+            return
+        # Nothing but its memberships is known: they hold until an update says more.
+        found: list[Transition] = []
+        tenant.stepper.leave_removed(profile, clock_ms, found)
+        if found:
+            self._emit(key, found, None)
 
     def _expire_stub(self, profile: Profile, clock_ms: int) -> None:
         """Forget a deleted profile for good once the retention time has passed."""

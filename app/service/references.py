@@ -38,6 +38,16 @@ def _path(segment_id: str, came_from: Mapping[str, str]) -> list[str]:
     return path[::-1]
 
 
+def dependents_by_id(uses: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Return `dependents_of` every definition at once; those that nobody asks are absent."""
+    found: dict[str, list[str]] = {}
+    for one in sorted(uses):
+        for asked in uses[one]:
+            if asked != one:
+                found.setdefault(asked, []).append(one)
+    return found
+
+
 def dependents_of(segment_id: str, uses: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Return the ids of the definitions that ask `segment_id`, sorted."""
     return sorted(one for one, asks in uses.items() if segment_id in asks and one != segment_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from app.domain.definitions import (
+    PUBLISHED,
     CatalogueHead,
     DefinitionStore,
     DefinitionWrite,
@@ -98,4 +99,9 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         created_ms=document["creationTime"],
         updated_ms=document["updateTime"],
         version_ms=document["updateTime"],
+        lifecycle=document.get("lifecycleState", PUBLISHED),
+        labels=tuple(document.get("labels", ())),
+        override_performance_warnings=document.get("overridePerformanceWarnings", False),
+        created_by=document.get("createdBy", ""),
+        modified_by=document.get("lastModifiedBy", ""),
     )

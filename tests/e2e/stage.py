@@ -85,8 +85,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def running_stage(kafka: LocalKafka, redis: LocalRedis, folder: Path) -> AsyncIterator[Stage]:
-    """Start everything; at the end all of it has to stop in order."""
+async def running_stage(
+    kafka: LocalKafka, redis: LocalRedis, folder: Path, **settings: str
+) -> AsyncIterator[Stage]:
+    """Start everything, with settings of the worker; at the end all has to stop in order."""
     bus = Bus(kafka.bootstrap, redis.url, partitions=PARTITIONS)
     names = bus.names
     environment = {
@@ -105,7 +107,7 @@ async def running_stage(kafka: LocalKafka, redis: LocalRedis, folder: Path) -> A
     producer = AIOKafkaProducer(**bus.client)
     try:
         api, headers = services.api(names.org_id)
-        worker = services.worker("worker")
+        worker = services.worker("worker", **settings)
         await api.ready()
         await worker.ready()
         await reader.start()

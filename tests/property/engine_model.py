@@ -159,17 +159,30 @@ class Store:
         self.engine = PartitionEngine(self.limits, self.cache_profiles)
         self.engine.set_catalogue(TENANT, self.catalogue)
 
-    def apply(self, updates: list[ProfileUpdate], wall_ms: int, *, idle: bool = False) -> Outcome:
-        """Run one batch with everything that is due, and store its outcome."""
+    def apply(
+        self,
+        updates: list[ProfileUpdate],
+        wall_ms: int,
+        *,
+        idle: bool = False,
+        scans: bool = False,
+    ) -> Outcome:
+        """Run one batch with everything that is due, and store its outcome.
+
+        With `scans`, every profile joins it whose definitions have changed.
+        """
         clock_ms = max(self.clock_ms, wall_ms) if idle else self.clock_ms
         end_ms = max([clock_ms, *(min(one.record_ms, wall_ms) for one in updates)])
         due = [key for key, at in self.timers.items() if at is not None and at <= end_ms]
-        keys = self.touched = [*(one.key for one in updates), *due]
+        scanned = [key for key, packed in self.states.items() if packed] if scans else []
+        keys = self.touched = [*(one.key for one in updates), *due, *scanned]
         missing = self.engine.missing_states(keys)
         self.engine.provide_states({key: self.states.get(key) for key in missing})
+        outdated = self.engine.outdated(scanned)
+        keys = [*(one.key for one in updates), *due, *outdated]
         missing = self.engine.missing_events(keys)
         self.engine.provide_events({key: self.events.get(key) for key in missing})
-        outcome = self.engine.apply(updates, due, clock_ms, wall_ms)
+        outcome = self.engine.apply(updates, due, clock_ms, wall_ms, outdated)
         self.states.update(outcome.states)
         for key, change in outcome.appended.items():
             self.states[key] = (self.states[key] or b"") + change

@@ -1,8 +1,9 @@
 """Profiles follow their definitions through any change of the catalogue.
 
-Definitions are added, edited and deleted at any moment of a profile's life. The next touch of the
-profile, by an update or by its timer, gives the oracle's answer under the definitions of that
-moment, whether or not the engine still knows the catalogue the profile was last under.
+Definitions are added, edited, deactivated, published again and deleted at any moment of a profile's
+life. The next touch of the profile, by an update, by its timer or by a scan, gives the oracle's
+answer under the definitions of that moment, whether or not the engine still knows the catalogue the
+profile was last under.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ texts = st.one_of(
     st.sampled_from(ATTRIBUTES),
     conditions(segments=False).map(to_text),
 )
+KINDS = ("idle", "idle", "define", "define", "define", "scan", "restart")
 gaps = st.sampled_from((0, 0, 1, SECOND, 2_001, 3_001, 5 * SECOND, DAY_MS, 10 * DAY_MS))
 ages = st.sampled_from((0, 0, 0, 1, SECOND, 3_000, -1_500, DAY_MS, 9 * DAY_MS))
 
 
 @st.composite
 def operations(draw: st.DrawFn) -> tuple[Any, ...]:
-    kind = draw(st.sampled_from(("update",) * 8 + ("idle", "idle", "define", "define", "restart")))
+    kind = draw(st.sampled_from(("update",) * 8 + KINDS))
     if kind != "update":
         return kind, draw(gaps), draw(st.integers(0, 9)), draw(texts), draw(st.integers(0, 3))
     if draw(st.integers(0, 19)) == 0:
@@ -56,7 +58,8 @@ class Definitions:
 
     def __init__(self) -> None:
         self.live: dict[int, SegmentDefinition] = {}
-        self.removed: list[RemovedDefinition] = []
+        self.inactive: dict[int, SegmentDefinition] = {}
+        self.deleted: list[RemovedDefinition] = []
         self.count = 0
         self.number = 0
 
@@ -64,26 +67,45 @@ class Definitions:
     def tag(self) -> str:
         return f"{self.number}-t"
 
+    @property
+    def removed(self) -> list[RemovedDefinition]:
+        """All that are evaluated no more."""
+        inactive = (
+            RemovedDefinition(one.segment_id, one.ordinal, one.version, is_inactive=True)
+            for one in self.inactive.values()
+        )
+        return [*self.deleted, *inactive]
+
     def change(self, choice: int, text: str, form: int) -> str:
-        """Add, edit or delete a definition; return which."""
+        """Add, edit, deactivate, publish again or delete a definition; return which."""
         self.number += 1
+        if choice < 6 and self.inactive:
+            ordinal = sorted(self.inactive)[form % len(self.inactive)]
+            self._show(self.inactive.pop(ordinal))
+            return "publish again"
         if choice < 4 or not self.live:
             ordinal, self.count = self.count, self.count + 1
             self._put(ordinal, 1, text, form)
             return "add"
         ordinal = sorted(self.live)[choice % len(self.live)]
         old = self.live.pop(ordinal)
-        if choice < 8:
+        if choice < 7:
             self._put(ordinal, old.version + 1, text, form)
             return "edit"
-        self.removed.append(RemovedDefinition(old.segment_id, ordinal, old.version))
+        if choice in (7, 8):
+            self.inactive[ordinal] = old
+            return "deactivate"
+        self.deleted.append(RemovedDefinition(old.segment_id, ordinal, old.version))
         return "delete"
 
     def _put(self, ordinal: int, version: int, text: str, form: int) -> None:
         if form and ordinal:
             named = f'inSegment("s{ordinal - 1}")'
             text = {1: f"{named} and ({text})", 2: f"not {named} or ({text})", 3: named}[form]
-        self.live[ordinal] = SegmentDefinition(f"s{ordinal}", ordinal, version, text)
+        self._show(SegmentDefinition(f"s{ordinal}", ordinal, version, text))
+
+    def _show(self, definition: SegmentDefinition) -> None:
+        self.live[definition.ordinal] = definition
         self.live = dict(sorted(self.live.items()))
 
     def texts(self) -> dict[str, str]:
@@ -107,6 +129,11 @@ class MigrationReplay(Replay):
             self.definitions.live.values(), self.definitions.removed, self.definitions.tag
         )
         self.behind = True
+
+    def scan(self) -> None:
+        """Bring the profile to the definitions without an update or timer of its own."""
+        self.flush()
+        self.compare(self.store.apply([], self.now_ms, scans=True).changes)
 
     def check_exact(self, change: MembershipChange) -> None:
         """Only a profile that was up to date before has exact times."""
@@ -167,6 +194,8 @@ def test_profiles_follow_their_definitions(
             replay.take(gap, None)
         elif kind == "define":
             replay.define(*rest)
+        elif kind == "scan":
+            replay.scan()
         else:
             replay.flush()
             store.restart()

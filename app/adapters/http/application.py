@@ -16,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app.adapters.http.audiences import audiences_router
 from app.adapters.http.auth import Authenticator
 from app.adapters.http.definitions import definitions_router
 from app.adapters.http.errors import (
     Fault,
+    code_at,
     error_response,
     internal_response,
     problem_response,
@@ -29,9 +31,11 @@ from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.profiles import profiles_router
+from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +58,7 @@ class Parts:
     authenticator: Authenticator
     definitions: Definitions
     memberships: ProfileMemberships
+    search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
     background: AbstractAsyncContextManager[None]
@@ -77,6 +82,8 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
         redoc_url=None,
     )
     api.include_router(definitions_router(parts.definitions))
+    api.include_router(search_router(parts.search))
+    api.include_router(audiences_router(parts.definitions))
     api.include_router(profiles_router(parts.memberships))
     api.include_router(health_router(parts.checks, parts.metrics))
     document = _described(api.openapi())
@@ -144,7 +151,7 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
 def _handle_errors(api: FastAPI, routes: _Routes) -> None:
     @api.exception_handler(SegmentationError)
     async def ours(request: Request, error: SegmentationError) -> Response:
-        answer = error_response(request_id_of(request), error)
+        answer = error_response(request_id_of(request), error, request.url.path)
         if answer.status_code == 500:
             _log.error("request-failed", request_id=request_id_of(request), reason=error.message)
         return answer
@@ -155,18 +162,21 @@ def _handle_errors(api: FastAPI, routes: _Routes) -> None:
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return _invalid_response(request_id_of(request), error.errors())
+        return _invalid_response(request, error.errors())
 
     @api.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         return _framework_response(request, error, routes.allowed(request.url.path))
 
 
-def _invalid_response(request_id: str, problems: Sequence[Any]) -> Response:
+def _invalid_response(request: Request, problems: Sequence[Any]) -> Response:
     in_body = any(problem["loc"][0] == "body" for problem in problems)
-    code = "invalid-body" if in_body else "invalid-parameter"
+    code = code_at(request.url.path, "invalid-body" if in_body else "invalid-parameter")
     faults = [Fault(code, _located(problem)) for problem in problems]
-    return problem_response(request_id, code, faults)
+    if code == "audience-unreadable":
+        # The reference chains what failed, then which field.
+        faults.insert(0, Fault(code, "The body cannot be read: fields are missing or malformed."))
+    return problem_response(request_id_of(request), code, faults)
 
 
 def _located(problem: Mapping[str, Any]) -> str:

@@ -38,6 +38,18 @@ class Principal:
     sandboxes: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and for whom.
+
+    Attributes:
+        name: Of the credential, or the subject of the token.
+    """
+
+    tenant: Tenant
+    name: str
+
+
 class TokenSource(Protocol):
     """Where tokens are looked up."""
 
@@ -157,7 +169,7 @@ class JwtVerifier:
 
 
 class Authenticator:
-    """Finds the tenant of a request, or refuses it."""
+    """Finds the caller of a request, or refuses it."""
 
     def __init__(self, sources: Sequence[TokenSource]) -> None:
         if not sources:
@@ -167,8 +179,8 @@ class Authenticator:
             )
         self._sources = sources
 
-    def tenant(self, headers: Mapping[str, str]) -> Tenant:
-        """Return the tenant that the request's headers name and its token is entitled to.
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Return who calls, with the tenant that the headers name and the token is entitled to.
 
         Raises:
             GatewayRefusal: A header is missing, the token, key or organisation not known.
@@ -214,12 +226,13 @@ def _of_organisation(callers: Iterable[Principal], org_id: str | None) -> list[P
     return found
 
 
-def _in_sandbox(callers: Iterable[Principal], org_id: str, sandbox_name: str | None) -> Tenant:
+def _in_sandbox(callers: Iterable[Principal], org_id: str, sandbox_name: str | None) -> Caller:
     if not sandbox_name:
         text = "The x-sandbox-name header is missing; send the name of a sandbox, such as prod."
         raise UserError(text, code="sandbox-missing")
-    if not any(sandbox_name in one.sandboxes for one in callers):
+    found = next((one for one in callers if sandbox_name in one.sandboxes), None)
+    if found is None:
         shown = sandbox_name[:128]
         text = f"There is no sandbox {shown!r} that this access token may use."
         raise UserError(text, code="sandbox-unknown")
-    return Tenant(org_id, sandbox_name)
+    return Caller(Tenant(org_id, sandbox_name), found.name)

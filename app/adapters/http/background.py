@@ -11,14 +11,17 @@ from redis.asyncio import Redis
 from app.adapters.http.health import Check
 from app.adapters.kafka.relay import DefinitionRelay
 from app.adapters.redis.connection import check_server, redis_errors
+from app.adapters.search.keeper import SearchKeeper
 from app.domain.errors import SegmentationError, Unavailable
 
 _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def api_background(redis: Redis, relay: DefinitionRelay) -> AsyncIterator[None]:
-    """Relay definitions while the application runs, then close the connections.
+async def api_background(
+    redis: Redis, relay: DefinitionRelay, keeper: SearchKeeper
+) -> AsyncIterator[None]:
+    """Relay definitions and index them while the application runs, then close the connections.
 
     Redis may be away at the start: the service then is not ready until it is back.
 
@@ -31,7 +34,7 @@ async def api_background(redis: Redis, relay: DefinitionRelay) -> AsyncIterator[
     except Unavailable as error:
         _log.warning("redis-away", reason=error.message)
     try:
-        async with relay.running():
+        async with relay.running(), keeper.running():
             yield
     finally:
         await redis.aclose()

@@ -25,7 +25,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-__all__ = ["BASE_PATH", "PROBLEMS", "request_id_of", "tenant_of"]
+__all__ = ["BASE_PATH", "PROBLEMS", "caller_of", "request_id_of", "tenant_of"]
+
+
+def caller_of(request: Request) -> str:
+    """Return the name of the caller that the gateway layer found."""
+    return str(request.scope["state"]["caller"])
 
 
 def tenant_of(request: Request) -> Tenant:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, PROBLEMS, request_id_of, tenant_of
+from app.adapters.http.context import BASE_PATH, PROBLEMS, caller_of, request_id_of, tenant_of
 from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
 from app.adapters.http.schemas import (
     BulkGetAnswer,
@@ -24,7 +25,7 @@ from app.adapters.http.schemas import (
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 from app.domain.model import JsonObject, Tenant
-from app.service.definition_document import definition_document
+from app.service.definition_document import definition_document, evaluation_fields
 from app.service.definition_query import DefinitionPage, DefinitionQuery, parse_sort
 from app.service.definitions import Definitions, Written
 
@@ -42,10 +43,7 @@ def now_ms() -> int:
 def shown(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
     """Return a definition as the API shows it: the document and the state of its evaluation."""
     document = definition_document(tenant, definition)
-    document["evaluationState"] = definition.state
-    if definition.state_reason:
-        document["evaluationStateReason"] = definition.state_reason
-    return document
+    return document | evaluation_fields(definition)
 
 
 def definitions_router(definitions: Definitions) -> APIRouter:
@@ -68,7 +66,8 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
     async def create_definition(request: Request, body: DefinitionBody) -> Response:
         """Create a definition; evaluation begins within seconds."""
         tenant = tenant_of(request)
-        written = await definitions.create(tenant, body.to_input(), now_ms())
+        given = body.to_input(caller_of(request))
+        written = await definitions.create(tenant, given, now_ms())
         return _written(tenant, written)
 
     # Before the routes with an id: `bulk-get` would be one.
@@ -98,9 +97,8 @@ def _add_item(router: APIRouter, definitions: Definitions) -> None:
     ) -> Response:
         """Overwrite a definition; a new version only if what is evaluated changes."""
         tenant = tenant_of(request)
-        return _written(
-            tenant, await definitions.overwrite(tenant, segment_id, body.to_input(), now_ms())
-        )
+        given = body.to_input(caller_of(request))
+        return _written(tenant, await definitions.overwrite(tenant, segment_id, given, now_ms()))
 
     @router.delete(item, responses={200: {"model": Message}})
     async def delete_definition(request: Request, segment_id: SegmentId) -> Response:
@@ -118,19 +116,15 @@ def _add_item(router: APIRouter, definitions: Definitions) -> None:
         return json_response({"versions": documents})
 
 
+def warning_fields(written: Written) -> JsonObject:
+    """Return what the author should know, an extension, as fields of an answer."""
+    if not written.warnings:
+        return {}
+    return {"warnings": [asdict(warning) for warning in written.warnings]}
+
+
 def _written(tenant: Tenant, written: Written) -> Response:
-    document = shown(tenant, written.definition)
-    if written.warnings:
-        document["warnings"] = [
-            {
-                "code": warning.code,
-                "message": warning.message,
-                "line": warning.line,
-                "column": warning.column,
-                "hint": warning.hint,
-            }
-            for warning in written.warnings
-        ]
+    document = shown(tenant, written.definition) | warning_fields(written)
     location = f"{BASE_PATH}{_COLLECTION}/{written.definition.segment_id}"
     return json_response(document, headers={"X-Location": location})
 

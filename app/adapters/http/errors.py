@@ -6,6 +6,7 @@ Three shapes, by the layer that refuses: the gateway (header and token problems)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.responses import Response
 
 from app.domain.errors import SegmentationError
 from app.service.expressions import RefusedDefinition
+from app.service.search import RefusedQuery
 
 TYPE_BASE = "https://ns.adobe.com/aep/errors/"
 """What problem types of the published API begin with; clients compare the whole text."""
@@ -25,6 +27,7 @@ STATUS = {
     "invalid-body": 400,
     "invalid-definition": 400,
     "invalid-parameter": 400,
+    "invalid-query": 400,
     "sandbox-missing": 400,
     "sandbox-unknown": 403,
     "not-found": 404,
@@ -35,12 +38,39 @@ STATUS = {
     "conflict": 409,
     "catalogue-busy": 409,
     "has-dependents": 409,
+    "audience-ids": 400,
+    "audience-invalid": 400,
+    "audience-unreadable": 400,
+    "audience-used": 400,
+    "audience-not-found": 404,
+    "audiences-not-found": 404,
     "body-too-large": 413,
     "name-taken": 422,
     "internal": 500,
     "unavailable": 503,
 }
 """Status of each code of a problem document; anything else is `internal`."""
+
+PUBLISHED = {
+    "audience-ids": "UPAPI-113015-400",
+    "audience-invalid": "UPAPI-113434-400",
+    "audience-unreadable": "UPLIB-101206-500",
+    "audience-used": "UPAPI-113631-403",
+    "audience-not-found": "UPAPI-113430-404",
+    "audiences-not-found": "UPAPI-113000-404",
+}
+"""Codes that the API reference gives; their last number need not be the status."""
+
+_AUDIENCES = re.compile(r"/data/core/ups/audiences(/.*)?")
+_OF_AUDIENCES = {
+    "definition-not-found": "audience-not-found",
+    "definitions-not-found": "audiences-not-found",
+    "has-dependents": "audience-used",
+    "invalid-body": "audience-unreadable",
+    "invalid-definition": "audience-invalid",
+    "name-taken": "audience-invalid",
+}
+"""What the routes of audiences say for a code, as the API reference has it."""
 
 GATEWAY = {
     "403010": "The Authorization header is missing; send Bearer and an access token.",
@@ -107,24 +137,34 @@ def content_type_response(given: str) -> Response:
     return json_response(body, 400)
 
 
+def code_at(path: str, code: str) -> str:
+    """Return the code of a whole answer as the routes at a path say it."""
+    return _OF_AUDIENCES.get(code, code) if _AUDIENCES.fullmatch(path) else code
+
+
+def long_code(code: str) -> str:
+    """Return a code as it is published, with a number at its end."""
+    return PUBLISHED.get(code) or f"SEG-{code.upper()}-{STATUS.get(code, 500)}"
+
+
 def problem_document(request_id: str, code: str, faults: Iterable[Fault]) -> dict[str, Any]:
     """Return the problem document of the service: outermost fault first."""
     status = STATUS.get(code, 500)
     listed = [
-        {"code": _long_code(fault.code, status), "message": fault.message, **(fault.extra or {})}
+        {"code": _entry_code(fault.code, status), "message": fault.message, **(fault.extra or {})}
         for fault in faults
     ]
     return {
         "requestId": request_id,
         "errors": {str(status): listed},
-        "type": f"{TYPE_BASE}{_long_code(code, status)}",
+        "type": f"{TYPE_BASE}{long_code(code)}",
         "title": listed[0]["message"],
         "status": status,
     }
 
 
-def _long_code(code: str, status: int) -> str:
-    return f"SEG-{code.upper()}-{status}"
+def _entry_code(code: str, status: int) -> str:
+    return PUBLISHED.get(code) or f"SEG-{code.upper()}-{status}"
 
 
 def problem_response(
@@ -138,12 +178,13 @@ def problem_response(
     return json_response(document, document["status"], headers)
 
 
-def error_response(request_id: str, error: SegmentationError) -> Response:
+def error_response(request_id: str, error: SegmentationError, path: str = "") -> Response:
     """Return the answer to an error of ours; what is not for clients stays inside."""
-    if error.code not in STATUS or error.code == "internal":
+    code = code_at(path, error.code)
+    if code not in STATUS or code == "internal":
         return internal_response(request_id)
-    headers = {"Retry-After": "1"} if STATUS[error.code] == 503 else None
-    return problem_response(request_id, error.code, _faults(error), headers)
+    headers = {"Retry-After": "1"} if STATUS[code] == 503 else None
+    return problem_response(request_id, code, _faults(error, code), headers)
 
 
 def internal_response(request_id: str) -> Response:
@@ -151,9 +192,9 @@ def internal_response(request_id: str) -> Response:
     return problem_response(request_id, "internal", [Fault("internal", _INTERNAL)])
 
 
-def _faults(error: SegmentationError) -> list[Fault]:
-    faults = [Fault(error.code, error.message)]
-    if isinstance(error, RefusedDefinition):
+def _faults(error: SegmentationError, code: str) -> list[Fault]:
+    faults = [Fault(code, error.message)]
+    if isinstance(error, RefusedDefinition | RefusedQuery):
         for problem in error.details:
             place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
             extra = {name: value for name, value in place.items() if value}

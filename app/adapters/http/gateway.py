@@ -23,6 +23,7 @@ from app.adapters.http.auth import Authenticator
 from app.adapters.http.errors import (
     Fault,
     GatewayRefusal,
+    code_at,
     content_type_response,
     error_response,
     gateway_response,
@@ -138,11 +139,12 @@ class Admission:
     def _refusal(self, scope: Scope) -> Response | None:
         request = Request(scope)
         try:
-            scope["state"]["tenant"] = self._authenticator.tenant(request.headers)
+            caller = self._authenticator.caller(request.headers)
         except GatewayRefusal as refusal:
             return gateway_response(refusal.code)
         except UserError as error:
             return error_response(scope["state"]["request_id"], error)
+        scope["state"]["tenant"], scope["state"]["caller"] = caller.tenant, caller.name
         return None
 
 
@@ -162,7 +164,7 @@ async def _checked_body(scope: Scope, receive: Receive) -> tuple[Response | None
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
         text = f"The body is not JSON: {error}."
-        code = "invalid-body"
+        code = code_at(scope["path"], "invalid-body")
         return problem_response(request_id, code, [Fault(code, text)]), receive
     return None, _replay(body, receive)
 

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from app.domain.definitions import EvaluationMethods
 from app.pql.limits import MAX_CHARACTERS
-from app.service.definitions import DefinitionInput
+from app.service.definition_input import DefinitionInput
 
 PROFILE_SCHEMA = "_xdm.context.profile"
 MAX_IDS = 100
@@ -54,17 +54,19 @@ _OSLO_STORED: dict[str, Any] = {
 }
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """Anything with JSON names; what is not known is not looked at."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
 
-class Enabled(_Body):
+class Enabled(Body):
     """One evaluation method."""
 
     enabled: bool = False
 
 
-class EvaluationInfo(_Body):
+class EvaluationInfo(Body):
     """Requested evaluation methods; kept as information, every definition is evaluated live."""
 
     batch: Enabled = Enabled()
@@ -72,7 +74,7 @@ class EvaluationInfo(_Body):
     synchronous: Enabled = Enabled()
 
 
-class Expression(_Body):
+class Expression(Body):
     """The rule: PQL as text."""
 
     type: str = Field(description="`PQL`.")
@@ -99,7 +101,7 @@ class Expression(_Body):
         return value
 
 
-class SchemaClass(_Body):
+class SchemaClass(Body):
     """The class of record that a definition is about, by name or id."""
 
     name: Line = Field(description=f"`{PROFILE_SCHEMA}`.")
@@ -112,7 +114,7 @@ class SchemaClass(_Body):
         return value
 
 
-class DefinitionBody(_Body):
+class DefinitionBody(Body):
     """What a client may say of a segment definition; PATCH overwrites all of it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_OSLO]})
@@ -130,7 +132,7 @@ class DefinitionBody(_Body):
         default=None, description="Accepted as clients send it; has no meaning."
     )
 
-    def to_input(self) -> DefinitionInput:
+    def to_input(self, author: str) -> DefinitionInput:
         """Return what the use cases take."""
         info = self.evaluation_info or EvaluationInfo(batch=Enabled(enabled=True))
         return DefinitionInput(
@@ -145,22 +147,23 @@ class DefinitionBody(_Body):
             ),
             merge_policy_id=self.merge_policy_id,
             profile_instance_id=self.profile_instance_id,
+            author=author,
         )
 
 
-class Reference(_Body):
+class Reference(Body):
     """An object by id."""
 
     id: Line
 
 
-class BulkGetBody(_Body):
+class BulkGetBody(Body):
     """Definitions to look up."""
 
     ids: list[Reference] = Field(min_length=1, max_length=MAX_IDS)
 
 
-class Sandbox(_Body):
+class Sandbox(Body):
     """A sandbox; the id is stable."""
 
     sandbox_id: str
@@ -169,13 +172,13 @@ class Sandbox(_Body):
     default: bool
 
 
-class Governance(_Body):
+class Governance(Body):
     """Data governance of a definition."""
 
     exclude_opt_out: bool
 
 
-class Warning(_Body):
+class Warning(Body):
     """Something true that the author of an expression may not have meant."""
 
     code: str
@@ -183,6 +186,14 @@ class Warning(_Body):
     line: int | None = None
     column: int | None = None
     hint: str = ""
+
+
+class Progress(Body):
+    """How far the profiles have been brought to a definition."""
+
+    partitions_done: int = Field(description="Partitions of which all profiles are.")
+    partitions: int
+    percent: int = Field(description="Of all profiles.")
 
 
 class Definition(DefinitionBody):
@@ -202,17 +213,21 @@ class Definition(DefinitionBody):
     )
     version: int = Field(description="Extension: grows when what is evaluated changes.")
     evaluation_state: str = Field(
-        description="Extension: `BACKFILLING`, `LIVE`, `FAILED` or `REMOVING`."
+        description="Extension: `BACKFILLING`, `LIVE`, `FAILED`, `REMOVING` or `OFF`."
     )
     evaluation_state_reason: str | None = Field(
         default=None, description="Extension: why the state is `FAILED`."
+    )
+    evaluation_progress: Progress | None = Field(
+        default=None,
+        description="Extension: while `BACKFILLING`, as soon as a worker has reported.",
     )
     warnings: list[Warning] | None = Field(
         default=None, description="Extension: create and PATCH only, when there are any."
     )
 
 
-class PageInfo(_Body):
+class PageInfo(Body):
     """Where a page is in its list."""
 
     total_count: int
@@ -223,19 +238,19 @@ class PageInfo(_Body):
     limit: int
 
 
-class Link(_Body):
+class Link(Body):
     """Where to read on."""
 
     href: str
 
 
-class Links(_Body):
+class Links(Body):
     """Empty when there is nothing further."""
 
     next: Link | None = None
 
 
-class DefinitionList(_Body):
+class DefinitionList(Body):
     """One page of segment definitions."""
 
     segments: list[Definition]
@@ -243,33 +258,96 @@ class DefinitionList(_Body):
     link: Links
 
 
-class VersionList(_Body):
+class VersionList(Body):
     """Extension: the kept versions of one definition, oldest first."""
 
     versions: list[Definition]
 
 
-class Message(_Body):
+class Message(Body):
     """The outcome of a deletion."""
 
     status: bool
     message: str
 
 
-class BulkGetAnswer(_Body):
+class BulkGetAnswer(Body):
     """Definitions by id; a problem document in place of one that does not exist."""
 
     results: dict[str, Any]
 
 
-class ProfileMembership(_Body):
+class ProfileMembership(Body):
     """The stored memberships of one profile, by namespace and segment id."""
 
     profile_id: str
     segment_membership: dict[str, dict[str, Any]]
 
 
-class ProblemEntry(_Body):
+class SearchStatus(Body):
+    """What there is to say of a search: `Success`, or why nothing can be found."""
+
+    message: str
+
+
+class NamespaceCount(Body):
+    """How many objects of one namespace a search finds."""
+
+    namespace: str
+    display_name: str
+    count: int
+
+
+class NamespaceList(Body):
+    """What a search finds, by namespace."""
+
+    namespaces: list[NamespaceCount]
+    total_count: int = Field(description="How many namespaces.")
+    status: SearchStatus
+
+
+class Place(Body):
+    """An object and the folder that it is in."""
+
+    id: str
+    base64_encoded_source_id: str = Field(alias="base64EncodedSourceId")
+    name: str
+    parent_folder_id: str = Field(description="`root` at the top.")
+
+
+class Entity(Place):
+    """A segment or folder."""
+
+    source_id: str
+    is_folder: bool
+    description: str
+
+
+class EntityPageInfo(Body):
+    """Where a page is among what was found."""
+
+    total_count: int
+    total_pages: int
+    page_offset: int = Field(description="Number of this page, from 0.")
+    page_size: int = Field(description="Objects on this page.")
+
+
+class EntityList(Body):
+    """One page of what a search finds: folders, then segments."""
+
+    entities: list[Entity]
+    page: EntityPageInfo
+    status: SearchStatus
+
+
+class TaxonomyAnswer(Body):
+    """The way to an object: folders from the top, then the object."""
+
+    taxonomy: list[Place]
+    status: SearchStatus
+
+
+class ProblemEntry(Body):
     """One fault; those of an expression carry their position."""
 
     code: str
@@ -279,7 +357,7 @@ class ProblemEntry(_Body):
     hint: str | None = None
 
 
-class Problem(_Body):
+class Problem(Body):
     """The service's error body."""
 
     request_id: str

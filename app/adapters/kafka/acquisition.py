@@ -7,7 +7,7 @@ then read both sides. Whoever owned the partition before can then change neither
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -55,6 +55,8 @@ class Acquisition:
     Args:
         partitions: The number of partitions that every topic sharded by profile has.
         make_publisher: Makes the publisher of a partition, not started.
+        refresh: Looks for changed definitions. Asked once the last owner is shut out, so that
+            no batch is evaluated under older definitions than one before it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Acquisition:
         partitions: int,
         make_publisher: Callable[[int], Publisher],
         metrics: WorkerMetrics,
+        refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._positions = positions
@@ -73,6 +76,7 @@ class Acquisition:
         self._make_publisher = make_publisher
         self._metrics = metrics
         self._torn = TornTransactions(positions, topics, metrics)
+        self._refresh = refresh
 
     async def check_topics(self) -> None:
         """Check that all topics are there, with the number of partitions of the settings.
@@ -103,6 +107,8 @@ class Acquisition:
         partition = owner.partition
         await self.check_topics()
         owner.epoch = await self._claim(partition)
+        if self._refresh is not None:
+            await self._refresh()
         owner.publisher = self._make_publisher(partition)
         await owner.publisher.start()
         found = await self._read(partition)
@@ -135,6 +141,7 @@ class Acquisition:
         owner.sequence = found.sequence
         owner.offset = int(meta.get(f"offset:{self._topics.updates}", "-1"))
         owner.clock_ms = int(meta.get("clock", "0"))
+        owner.backfill.restore(meta)
         owner.head_ms = found.stored.head_ms
         owner.published_sequence = found.group.sequence or 0
         owner.origins = {

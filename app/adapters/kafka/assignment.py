@@ -108,6 +108,7 @@ class Assignment:
         successor.alone_size = owner.alone_size
         successor.bad_timers = owner.bad_timers
         successor.is_timer_suspect = owner.is_timer_suspect
+        successor.suspects = owner.suspects
         delay = self._fenced_retry_s if isinstance(error, Fenced) else _UNAVAILABLE_RETRY_S
         closing = asyncio.create_task(_stop_publisher(owner))
         self._closing.add(closing)

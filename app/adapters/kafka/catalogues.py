@@ -44,6 +44,7 @@ class CatalogueKeeper:
         self._limits = limits
         self._metrics = metrics
         self._compile = compile_set
+        self._refreshing = asyncio.Lock()
         self._asked = asyncio.Event()
         self._loaded = asyncio.Event()
         self.current: dict[Tenant, Catalogue] = {}
@@ -75,18 +76,25 @@ class CatalogueKeeper:
     async def refresh(self) -> None:
         """Load and compile what changed.
 
+        Afterwards no catalogue is older than the definitions were when this was called.
+
         Raises:
             Unavailable: The source does not answer.
         """
-        for tenant, tag in (await self._source.tags()).items():
-            known = self.current.get(tenant)
-            if known is None or known.tag != tag:
-                await self._swap(tenant, known)
-        self._loaded.set()
+        # One at a time: a slower compilation would put an older catalogue in.
+        async with self._refreshing:
+            for tenant, tag in (await self._source.tags()).items():
+                known = self.current.get(tenant)
+                if known is None or known.tag != tag:
+                    await self._swap(tenant, known)
+            self._loaded.set()
 
     async def _swap(self, tenant: Tenant, known: Catalogue | None) -> None:
         definitions = await self._source.load(tenant)
         catalogue = await asyncio.to_thread(self._compile, definitions, self._limits, known)
+        if catalogue.failures:
+            # First of all: once every profile is at this catalogue, what is not failed is live.
+            await self._source.report_failures(tenant, catalogue.tag, catalogue.failures)
         self.current = {**self.current, tenant: catalogue}
         failures = [len(item.failures) for item in self.current.values()]
         self._metrics.definitions_failed.set(sum(failures))
@@ -96,8 +104,6 @@ class CatalogueKeeper:
             catalogue.tag,
             len(catalogue.failures),
         )
-        if catalogue.failures:
-            await self._source.report_failures(tenant, catalogue.tag, catalogue.failures)
 
     async def _listen(self) -> None:
         while True:

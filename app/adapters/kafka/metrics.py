@@ -17,6 +17,7 @@ class WorkerMetrics:
         self.transactions = self._counter("transactions", "Outboxes and offsets published")
         self.changes = self._counter("changes", "Membership changes written", "status")
         self.timers = self._counter("timers", "Timers fired")
+        self.scanned = self._counter("scanned", "Profiles looked at after definitions changed")
         self.fenced = self._counter("fenced", "Partitions lost to another owner", "side")
         self.recoveries = self._counter("recoveries", "Recovery steps on assignment", "step")
         self.refused = self._counter("refused", "Assignments refused for the configuration")

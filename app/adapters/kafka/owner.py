@@ -30,6 +30,7 @@ from app.adapters.redis.partition_store import Argument, Commit
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue
+from app.service.backfill import Backfill, Slice, Suspects
 from app.service.partition import Outcome, PartitionEngine
 
 _UNKNOWN = Position(0, None, 0)
@@ -44,6 +45,8 @@ class Work:
         last_ms: Largest record timestamp in it, 0 without records.
         due: Profiles with a timer to fire, with its due time.
         dropped: Profiles whose timer is dropped unfired.
+        scan: Slice of profiles to look at, if any; `following` is the smallest hash behind it.
+        scanned: Those of them that are not up to date; `looked` is the number of all.
         output: Dead letters and forwarded records.
     """
 
@@ -54,6 +57,10 @@ class Work:
     updates: list[ProfileUpdate] = field(default_factory=list)
     due: dict[ProfileKey, int] = field(default_factory=dict)
     dropped: list[ProfileKey] = field(default_factory=list)
+    scan: Slice | None = None
+    following: int | None = None
+    scanned: list[ProfileKey] = field(default_factory=list)
+    looked: int = 0
     output: list[OutputRecord] = field(default_factory=list)
     dead: int = 0
     forwarded: int = 0
@@ -64,7 +71,13 @@ class Work:
         """Return the profiles it touches."""
         keys = [update.key for update in self.updates]
         keys.extend(self.due)
+        keys.extend(self.scanned)
         return keys
+
+    @property
+    def scans_alone(self) -> bool:
+        """Whether the slice is all there may be in the batch."""
+        return self.scan is not None and self.scan.is_alone
 
 
 @dataclass(slots=True)
@@ -88,6 +101,8 @@ class Owner:
             at each failure until one record is left.
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
+        backfill: How far the profiles have been brought to the definitions.
+        suspects: Profiles of a scan that the engine failed on.
         in_flight: Batches read that did not arrive yet.
         polled_in_cycle: Number of the stream's cycle when the last of them was read.
         progress_at: Monotonic clock of the last commit, or of becoming ready.
@@ -121,6 +136,8 @@ class Owner:
     alone_until: int = -1
     alone_size: int = 1
     is_timer_suspect: bool = False
+    backfill: Backfill = field(default_factory=Backfill)
+    suspects: Suspects = field(default_factory=Suspects)
     in_flight: int = 0
     polled_in_cycle: int = 0
     progress_at: float = 0.0
@@ -164,7 +181,25 @@ class Owner:
 
     def may_fire(self, work: Work) -> bool:
         """Whether due timers join this batch."""
-        return not work.settles and not (work.records and self.offset < self.alone_until)
+        if work.settles or work.scans_alone:
+            return False
+        return not (work.records and self.offset < self.alone_until)
+
+    @property
+    def may_scan(self) -> bool:
+        """Whether a slice of profiles may join the next batch: never while something is amiss."""
+        return (
+            self.backfill.is_waiting
+            and self.is_ready
+            and self.recovery is None
+            and self.offset >= self.alone_until
+        )
+
+    def set_scanned(self, work: Work, keys: list[ProfileKey], following: int | None) -> None:
+        """Add the profiles of its slice to a batch, but for those that the engine failed on."""
+        work.looked = len(keys)
+        work.scanned = [key for key in keys if key not in self.suspects.bad]
+        work.following = following
 
     def set_due(self, work: Work, due: dict[ProfileKey, int]) -> None:
         """Add due timers to a batch, but for those that the engine failed on."""
@@ -174,6 +209,10 @@ class Owner:
 
     def isolate(self, work: Work) -> None:
         """Remember what the engine failed on, or how to find it."""
+        if work.scan is not None and work.scanned:
+            # The rest of the batch is suspected only if it fails again without the slice.
+            self.suspects.blame(work.scan, work.scanned, work.following)
+            return
         if work.records == 1 and not work.due:
             self.poison.add(work.first)
             self.alone_until = -1
@@ -263,7 +302,7 @@ class Owner:
         """Swap the definitions of a tenant; between two batches only."""
         self.engine.set_catalogue(tenant, catalogue)
         self.tags[tenant] = catalogue.tag
-        self.dirty[f"catalogue:{tenant.org_id}/{tenant.sandbox_name}"] = catalogue.tag
+        self.dirty.update(self.backfill.begin(tenant, catalogue.tag))
 
     def _add_dead_letter(self, record: InputRecord, error: InvalidUpdate, work: Work) -> None:
         work.dead += 1
@@ -291,6 +330,8 @@ class Owner:
             meta["outbox-sequence"] = self.sequence
         meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
         self.ends = {}
+        if work.scan is not None:
+            self.dirty.update(self.backfill.advance(work.scan, work.following))
         meta.update(self.dirty)
         self.dirty = {}
         stale = [

@@ -22,6 +22,7 @@ from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.pace import Pace
 from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
+from app.adapters.kafka.scanning import Scanning
 from app.adapters.kafka.transport import Position, RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import Fenced, SegmentationError, Unavailable
@@ -48,23 +49,30 @@ class StreamLimits:
     Attributes:
         max_records, max_bytes: Of one partition's batch.
         full_poll: Records of a poll from which on the worker counts as fully loaded.
+        scan_profiles: Profiles brought to changed definitions in a cycle.
     """
 
     max_records: int = 2_000
     max_bytes: int = 8 * 1_048_576
     linger_ms: int = 5
     full_poll: int = 1_000
+    scan_profiles: int = 256
 
 
 @dataclass(slots=True)
 class Batch:
-    """One partition's part of a cycle."""
+    """One partition's part of a cycle.
+
+    Attributes:
+        busy_s: Processor time that its engine has taken.
+    """
 
     owner: Owner
     work: Work
     clock_ms: int
     outcome: Outcome | None = None
     is_failed: bool = False
+    busy_s: float = 0.0
 
 
 class Stream:
@@ -89,6 +97,7 @@ class Stream:
         self._limits = limits
         self._metrics = metrics
         self._pace = Pace(limits.linger_ms / 1000, limits.full_poll)
+        self._scanning = Scanning(limits.scan_profiles)
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._ended = asyncio.Event()
@@ -233,10 +242,11 @@ class Stream:
     async def _cycle(self) -> None:
         self._cycles += 1
         now_ms = time.time_ns() // 1_000_000
+        owners = [owner for owner in self.owners.values() if self._may_take(owner)]
+        # Only of those that get a batch: one that always publishes would lose its turns.
+        scanner = self._scanning.choose(owners, time.monotonic())
         batches = [
-            batch
-            for owner in list(self.owners.values())
-            if owner.is_ready and (batch := self._take(owner, now_ms)) is not None
+            batch for owner in owners if (batch := self._take(owner, now_ms, scanner)) is not None
         ]
         self._taken.set()
         for owner in list(self.owners.values()):
@@ -266,20 +276,31 @@ class Stream:
         transactions = await self._commit(batches)
         records = sum(batch.work.records for batch in batches)
         self._pace.cycle_ended(transactions, time.process_time() - processor, records)
+        for batch in batches:
+            self._scanning.ended(batch.work, batch.busy_s)
         self._metrics.batch_seconds.observe(time.monotonic() - started)
         if any(owner.pending for owner in self.owners.values()):
             self._arrived.set()
 
-    def _take(self, owner: Owner, now_ms: int) -> Batch | None:
-        """Decide what the next batch of a partition is; None for nothing to do.
+    def _may_take(self, owner: Owner) -> bool:
+        """Whether a partition gets a batch in this cycle.
 
-        Below full load, a partition whose last output is still being published is left for the
-        next cycle: its commit would have to wait for that, and all others with it.
+        Below full load, one whose last output is still being published is left for the next
+        cycle: its commit would have to wait for that, and all others with it.
         """
-        if owner.is_publishing and not self._pace.is_full:
+        return owner.is_ready and (self._pace.is_full or not owner.is_publishing)
+
+    def _take(self, owner: Owner, now_ms: int, scanner: Owner | None = None) -> Batch | None:
+        """Decide what the next batch of a partition is; None for nothing to do."""
+        if not self._may_take(owner):
             return None
         self._swap_catalogues(owner)
-        work = owner.take(self._limits.max_records, self._limits.max_bytes, self._decoder)
+        scan = None
+        if owner is scanner:
+            scan = owner.backfill.next(self._scanning.limit, owner.suspects)
+        max_records = 0 if scan is not None and scan.is_alone else self._limits.max_records
+        work = owner.take(max_records, self._limits.max_bytes, self._decoder)
+        work.scan = scan
         clock_ms = owner.clock_ms
         if owner.recovery is not None and work.records == 0 and owner.is_replayed():
             # Whatever the clock had fired before the crash fires first, unheard.
@@ -289,7 +310,7 @@ class Stream:
         if work.records == 0 and owner.is_idle(now_ms, _FRESH_MS):
             clock_ms = max(clock_ms, now_ms)
         has_due = owner.head_ms is not None and owner.head_ms <= clock_ms
-        if work.records == 0 and not has_due:
+        if work.records == 0 and not has_due and scan is None:
             return None
         return Batch(owner, work, clock_ms)
 
@@ -301,12 +322,16 @@ class Stream:
     async def _load(self, batches: list[Batch], now_ms: int) -> None:
         """Hand every engine what it lacks: three round trips at most, most often one."""
         await self._load_due(batches, now_ms)
+        await self._load_slice(batches)
         await self._provide(
             batches,
             self._store.states,
             lambda batch: batch.owner.engine.missing_states(_keys(batch)),
             lambda batch, found: batch.owner.engine.provide_states(found),
         )
+        for batch in batches:
+            if batch.work.scanned:
+                self._guarded(batch, partial(_leave_current, batch))
         await self._provide(
             batches,
             self._store.events,
@@ -349,6 +374,14 @@ class Stream:
         for batch in batches:
             batch.owner.set_due(batch.work, due.get(batch.owner.partition, {}))
 
+    async def _load_slice(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            owner, scan = batch.owner, batch.work.scan
+            if scan is None:
+                continue
+            call = partial(self._store.scan, owner.partition, scan.tenant, scan.start, scan.limit)
+            owner.set_scanned(batch.work, *await self._redis(call, batches))
+
     def _evaluate(self, batch: Batch, now_ms: int) -> None:
         owner, work = batch.owner, batch.work
         if work.settles and owner.recovery is not None:
@@ -356,7 +389,9 @@ class Stream:
             batch.outcome = owner.engine.settle(published, batch.clock_ms)
         else:
             due = list(work.due)
-            batch.outcome = owner.engine.apply(work.updates, due, batch.clock_ms, now_ms)
+            batch.outcome = owner.engine.apply(
+                work.updates, due, batch.clock_ms, now_ms, work.scanned
+            )
 
     def _guarded(self, batch: Batch, call: Callable[[], T]) -> T | None:
         """Call the engine; what it fails on is set aside, and the partition goes on.
@@ -366,6 +401,7 @@ class Stream:
         """
         if batch.is_failed:
             return None
+        started = time.process_time()
         try:
             return call()
         except Exception:
@@ -374,6 +410,8 @@ class Stream:
             batch.owner.isolate(batch.work)
             self._lose(batch.owner, Unavailable("evaluating a batch failed"))
             return None
+        finally:
+            batch.busy_s += time.process_time() - started
 
     async def _commit(self, batches: list[Batch]) -> int:
         """Write all batches in one round trip, once those before are published."""
@@ -396,6 +434,7 @@ class Stream:
                 continue
             batch.owner.head_ms = answer
             batch.owner.progress_at = time.monotonic()
+            batch.owner.backfill.committed()
             self._count(batch)
             if outbox is not None and self._is_owned(batch.owner):
                 transactions += 1
@@ -445,10 +484,16 @@ class Stream:
                 metrics.updates.labels(result).inc(count)
         if work.due:
             metrics.timers.inc(len(work.due))
+        if work.looked:
+            metrics.scanned.inc(work.looked)
         # One labelled lookup costs more than making the change's record: once per status.
         for status, count in Counter(change.status for change in outcome.changes).items():
             metrics.changes.labels(status).inc(count)
         metrics.lag.labels(str(batch.owner.partition)).set(batch.owner.lag)
+
+
+def _leave_current(batch: Batch) -> None:
+    batch.work.scanned = batch.owner.engine.outdated(batch.work.scanned)
 
 
 def _keys(batch: Batch) -> list[ProfileKey]:

@@ -22,6 +22,7 @@ from yarl import URL
 
 from app.adapters.kafka.acquisition import Acquisition
 from app.adapters.kafka.assignment import Assignment
+from app.adapters.kafka.backfill_reports import BackfillReporter
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.health import HealthServer
@@ -147,7 +148,9 @@ class Worker:
             options.rules.partitions,
             self._make_publisher,
             self.metrics,
+            self._catalogues.refresh,
         )
+        self._reporter = BackfillReporter(source, self.stream.owners, options.rules.partitions)
         self.assignment = Assignment(
             self.stream,
             self._acquisition,
@@ -183,6 +186,7 @@ class Worker:
                 asyncio.create_task(self._catalogues.run(), name="definitions"),
                 asyncio.create_task(self.stream.run(), name="stream"),
                 asyncio.create_task(self._watch(), name="watchdog"),
+                asyncio.create_task(self._reporter.run(), name="backfill-reports"),
             ]
             await self._start_app()
             freeze_memory()

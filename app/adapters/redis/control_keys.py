@@ -59,7 +59,7 @@ class ControlKeys:
         return self._of(tenant, f"definition-versions:{segment_id}")
 
     def evaluated(self, tenant: Tenant) -> str:
-        """Hash: `[ordinal, version, expression, name]` by segment id, all that workers need."""
+        """Hash: `[ordinal, version, expression, name]` by id of the published; all workers need."""
         return self._of(tenant, "evaluated")
 
     def uses(self, tenant: Tenant) -> str:
@@ -67,7 +67,10 @@ class ControlKeys:
         return self._of(tenant, "definition-uses")
 
     def removed(self, tenant: Tenant) -> str:
-        """Hash: `[ordinal, version, catalogue number]` by segment id, while `REMOVING`."""
+        """Hash: `[ordinal, version, catalogue number, is inactive]` by segment id.
+
+        Deleted definitions while `REMOVING`, inactive ones for as long as they are.
+        """
         return self._of(tenant, "removed")
 
     def ordinals(self, tenant: Tenant) -> str:
@@ -79,8 +82,15 @@ class ControlKeys:
         return self._of(tenant, "definition-since")
 
     def pending(self, tenant: Tenant) -> str:
-        """Set: segment ids whose definition is `BACKFILLING`."""
+        """Set: segment ids whose definition is `BACKFILLING`, or inactive and `REMOVING`."""
         return self._of(tenant, "backfilling")
+
+    def backfill(self, tenant: Tenant) -> str:
+        """Hash: `partitions`, and by partition `[completed, scanning, millionths scanned]`.
+
+        The first two are catalogue numbers.
+        """
+        return self._of(tenant, "backfill")
 
     def failures(self, tenant: Tenant) -> str:
         """Hash: reason by segment id of the definitions that are `FAILED`."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 KEPT_TAGS = 1_000
 
+WHOLE = 1_000_000
+"""The share of a partition that was scanned, in millionths, when it was scanned to the end."""
+
 PUT = """
 local catalogue, definitions, order, names, versions, evaluated, uses, ordinals, since, pending,
-    failures, outbox, tags = unpack(KEYS)
+    failures, outbox, tags, removed = unpack(KEYS)
 local expected, revision, channel, tenant, id, document, name, previous_name, created, version,
-    row, asks, ordinal, number, tag, record_key, record, new_version = unpack(ARGV)
+    row, stub, asks, ordinal, number, tag, record_key, record, begins, is_pending = unpack(ARGV)
 if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
 redis.call('HSET', catalogue, 'revision', revision)
 redis.call('HSET', definitions, id, document)
@@ -27,21 +30,36 @@ if redis.call('HSETNX', ordinals, ordinal, id) == 1 then
 end
 if asks == '' then redis.call('HDEL', uses, id) else redis.call('HSET', uses, id, asks) end
 if tag ~= '' then
-  redis.call('HSET', evaluated, id, row)
+  if row ~= '' then
+    redis.call('HSET', evaluated, id, row)
+    redis.call('HDEL', removed, id)
+  else
+    redis.call('HDEL', evaluated, id)
+    redis.call('HSET', removed, id, stub)
+  end
   redis.call('HSET', catalogue, 'number', number, 'tag', tag)
   redis.call('HSET', tags, number, tag)
   redis.call('HDEL', tags, tonumber(number) - KEPT_TAGS)
 end
-if new_version == '1' then
+if begins == '1' then
   redis.call('HSET', since, id, number)
-  redis.call('SADD', pending, id)
   redis.call('HDEL', failures, id)
+  if is_pending == '1' then
+    redis.call('SADD', pending, id)
+  else
+    redis.call('SREM', pending, id)
+  end
 end
 redis.call('XADD', outbox, '*', 'key', record_key, 'value', record)
 redis.call('PUBLISH', channel, tenant)
 return 1
 """.replace("KEPT_TAGS", str(KEPT_TAGS))
-"""Store a definition. An empty `tag` means that what workers evaluate did not change."""
+"""Store a definition.
+
+An empty `tag` means that what workers evaluate did not change; with a tag, an empty `row` that the
+definition is evaluated no more: `stub` is what workers need to take its members out. `begins`
+tells that profiles have to be brought up to this write, `is_pending` that they are not yet.
+"""
 
 REMOVE = """
 local catalogue, definitions, order, names, versions, evaluated, uses, since, pending, failures,
@@ -49,9 +67,13 @@ local catalogue, definitions, order, names, versions, evaluated, uses, since, pe
 local expected, revision, channel, tenant, id, name, number, tag, record_key, kept_ms, stub =
     unpack(ARGV)
 if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
-redis.call('HSET', catalogue, 'revision', revision, 'number', number, 'tag', tag)
-redis.call('HSET', tags, number, tag)
-redis.call('HDEL', tags, tonumber(number) - KEPT_TAGS)
+redis.call('HSET', catalogue, 'revision', revision)
+if tag ~= '' then
+  redis.call('HSET', catalogue, 'number', number, 'tag', tag)
+  redis.call('HSET', tags, number, tag)
+  redis.call('HDEL', tags, tonumber(number) - KEPT_TAGS)
+  redis.call('HSET', removed, id, stub)
+end
 redis.call('HDEL', definitions, id)
 redis.call('ZREM', order, id)
 redis.call('HDEL', names, name)
@@ -60,35 +82,53 @@ redis.call('HDEL', uses, id)
 redis.call('HDEL', since, id)
 redis.call('SREM', pending, id)
 redis.call('HDEL', failures, id)
-redis.call('HSET', removed, id, stub)
 redis.call('PEXPIRE', versions, kept_ms)
 redis.call('XADD', outbox, '*', 'key', record_key)
 redis.call('PUBLISH', channel, tenant)
 return 1
 """.replace("KEPT_TAGS", str(KEPT_TAGS))
-"""Remove a definition; a record without `value` is the tombstone. The ordinal stays taken."""
+"""Remove a definition; a record without `value` is the tombstone. The ordinal stays taken.
 
-MARK_LIVE = """
-local tags, since, pending, removed = unpack(KEYS)
-local number, tag = unpack(ARGV)
+An empty `tag` means that workers never heard of it.
+"""
+
+REPORT_BACKFILL = """
+local tags, since, pending, removed, progress = unpack(KEYS)
+local number, tag, partition, partitions, share = unpack(ARGV)
 if redis.call('HGET', tags, number) ~= tag then return 0 end
+number, share = tonumber(number), tonumber(share)
+local row = redis.call('HGET', progress, partition)
+local done = row and cjson.decode(row)[1] or 0
+if share == WHOLE then done = math.max(done, number) end
+redis.call('HSET', progress, 'partitions', partitions,
+           partition, string.format('[%.0f,%.0f,%.0f]', done, number, share))
+if share ~= WHOLE then return 0 end
+local least = done
+for other = 0, tonumber(partitions) - 1 do
+  row = redis.call('HGET', progress, other)
+  least = math.min(least, row and cjson.decode(row)[1] or 0)
+end
 local became = 0
 for _, id in ipairs(redis.call('SMEMBERS', pending)) do
-  if tonumber(redis.call('HGET', since, id) or '0') <= tonumber(number) then
+  if tonumber(redis.call('HGET', since, id) or '0') <= least then
     became = became + redis.call('SREM', pending, id)
   end
 end
 local gone = redis.call('HGETALL', removed)
 for at = 1, #gone, 2 do
-  if cjson.decode(gone[at + 1])[3] <= tonumber(number) then
+  local stub = cjson.decode(gone[at + 1])
+  if stub[3] <= least and not stub[4] then
     redis.call('HDEL', removed, gone[at])
   end
 end
 return became
-"""
-"""Turn definitions live whose current version the tag contains, and forget those removed by then.
+""".replace("WHOLE", str(WHOLE))
+"""Note how far a partition is; turn definitions live whose current version all have completed.
 
-A tag that is unknown, as after a loss of the last writes, changes nothing.
+Those removed by then are forgotten, those inactive only pending no more: they may come back. A
+partition that completed a tag contains every change up to its number, so the least number of all
+counts, whatever tags they are. What was completed stays so while a newer tag is scanned. A tag that
+is unknown, as after a loss of the last writes, changes nothing.
 """
 
 REPORT_FAILURES = """

@@ -12,7 +12,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import ControlKeys, tenant_from
-from app.adapters.redis.definition_scripts import MARK_LIVE, REPORT_FAILURES
+from app.adapters.redis.definition_scripts import REPORT_BACKFILL, REPORT_FAILURES, WHOLE
 from app.domain.model import DefinitionSet, RemovedDefinition, SegmentDefinition, Tenant
 
 EMPTY_TAG = "0-0"
@@ -39,13 +39,14 @@ class RedisDefinitionSource:
     def __init__(self, redis: Redis, prefix: str = "seg") -> None:
         self._redis = redis
         self._keys = ControlKeys(prefix)
-        self._mark_live = redis.register_script(MARK_LIVE)
+        self._report_backfill = redis.register_script(REPORT_BACKFILL)
         self._report_failures = redis.register_script(REPORT_FAILURES)
 
     async def load(self, tenant: Tenant) -> DefinitionSet:
         """Return all definitions of a tenant and their tag, read at one instant, by ordinal.
 
-        Removed ones are in it until `mark_live` was told that no profile can be a member any more.
+        Removed ones are in it until every partition reported that no profile is a member any more;
+        inactive ones are among those removed for as long as they are inactive.
         """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
@@ -117,16 +118,33 @@ class RedisDefinitionSource:
         with redis_errors():
             await self._report_failures(keys=names, args=[tag.partition("-")[0], tag, *pairs])
 
-    async def mark_live(self, tenant: Tenant, tag: str) -> int:
-        """Make `BACKFILLING` definitions that the set of `tag` contains `LIVE`.
+    async def report_backfill(
+        self, tenant: Tenant, tag: str, partition: int, partitions: int, share: float
+    ) -> int:
+        """Note how far a partition is with a tag; the last one makes definitions `LIVE`.
+
+        Args:
+            tenant: Whose profiles.
+            tag: What they are brought to.
+            partition: Which one.
+            partitions: How many there are.
+            share: Part of its profiles that was brought there; 1 for all of them only.
 
         Returns:
             How many became live; 0 for a tag that is unknown or a thousand changes old.
         """
         keys = self._keys
-        names = [keys.tags(tenant), keys.since(tenant), keys.pending(tenant), keys.removed(tenant)]
+        names = [
+            keys.tags(tenant),
+            keys.since(tenant),
+            keys.pending(tenant),
+            keys.removed(tenant),
+            keys.backfill(tenant),
+        ]
+        number = tag.partition("-")[0]
+        values: list[str | int] = [number, tag, partition, partitions, int(share * WHOLE)]
         with redis_errors():
-            return int(await self._mark_live(keys=names, args=[tag.partition("-")[0], tag]))
+            return int(await self._report_backfill(keys=names, args=values))
 
 
 def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
@@ -135,5 +153,5 @@ def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
 
 
 def _removed(segment_id: bytes, stub: bytes) -> RemovedDefinition:
-    ordinal, version, _ = orjson.loads(stub)
-    return RemovedDefinition(segment_id.decode(), ordinal, version)
+    ordinal, version, _, *more = orjson.loads(stub)
+    return RemovedDefinition(segment_id.decode(), ordinal, version, more == [True])

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from app.adapters.redis.backfill_progress import progress_of
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_scripts import PUT, REMOVE
@@ -20,7 +21,10 @@ from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
 from app.domain.definitions import (
     BACKFILLING,
     FAILED,
+    INACTIVE,
     LIVE,
+    OFF,
+    REMOVING,
     CatalogueHead,
     DefinitionWrite,
     EvaluationMethods,
@@ -66,12 +70,19 @@ class RedisDefinitionStore(RedisDefinitionSource):
                 pipeline.hmget(keys.definitions(tenant), list(ids))
                 pipeline.smismember(keys.pending(tenant), list(ids))
                 pipeline.hmget(keys.failures(tenant), list(ids))
-                rows = zip(ids, *await pipeline.execute(), strict=True)
-        return {
+                pipeline.hmget(keys.since(tenant), list(ids))
+                pipeline.hgetall(keys.backfill(tenant))
+                *columns, since, reports = await pipeline.execute()
+        found = {
             segment_id: _decoded(document, pending=bool(pending), reason=reason)
-            for segment_id, document, pending, reason in rows
+            for segment_id, document, pending, reason in zip(ids, *columns, strict=True)
             if document is not None
         }
+        for segment_id, number in zip(ids, since, strict=True):
+            if segment_id in found and found[segment_id].state == BACKFILLING:
+                progress = progress_of(int(number or 0), reports)
+                found[segment_id] = replace(found[segment_id], progress=progress)
+        return found
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
@@ -127,9 +138,11 @@ class RedisDefinitionStore(RedisDefinitionSource):
         return [current if one.version == current.version else one for one in found]
 
     async def segment_ids(self, tenant: Tenant) -> dict[int, str]:
-        """Return the id of each existing definition by ordinal."""
+        """Return the id by ordinal of each existing definition that was ever published."""
         loaded = await self.load(tenant)
-        return {definition.ordinal: definition.segment_id for definition in loaded.definitions}
+        found = {one.ordinal: one.segment_id for one in loaded.definitions}
+        found.update({one.ordinal: one.segment_id for one in loaded.removed if one.is_inactive})
+        return found
 
     async def ordinals(self, tenant: Tenant) -> dict[int, str]:
         """Return the segment id of every ordinal ever given out, those of removed ones too."""
@@ -145,8 +158,9 @@ class RedisDefinitionStore(RedisDefinitionSource):
         """
         new, previous, keys = write.definition, write.previous, self._keys
         row = _row(new)
-        changed = previous is None or row != _row(previous)
-        number, tag = _next_tag(head) if changed else (head.number, "")
+        number, tag = _next_tag(head) if _is_seen(new, previous) else (head.number, "")
+        begins = previous is None or _begins(new, previous)
+        is_pending = new.is_evaluated or (previous is not None and tag != "")
         names = [
             keys.catalogue(tenant),
             keys.definitions(tenant),
@@ -161,6 +175,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             keys.failures(tenant),
             keys.outbox(tenant),
             keys.tags(tenant),
+            keys.removed(tenant),
         ]
         values: list[str | bytes | int] = [
             head.revision,
@@ -174,13 +189,15 @@ class RedisDefinitionStore(RedisDefinitionSource):
             new.created_ms,
             new.version,
             row,
+            _stub(new, number),
             orjson.dumps(new.uses) if new.uses else "",
             new.ordinal,
             number,
             tag,
             _record_key(tenant, new.segment_id),
             orjson.dumps(write.published),
-            int(previous is None or previous.version != new.version),
+            int(begins),
+            int(is_pending),
         ]
         with redis_errors():
             # Its own slot, so not in the script; a tenant without definitions does no harm.
@@ -192,7 +209,8 @@ class RedisDefinitionStore(RedisDefinitionSource):
     ) -> bool:
         """Remove a definition; its ordinal stays taken. False as in `put`."""
         keys, segment_id = self._keys, definition.segment_id
-        number, tag = _next_tag(head)
+        is_known = definition.is_evaluated or definition.lifecycle == INACTIVE
+        number, tag = _next_tag(head) if is_known else (head.number, "")
         names = [
             keys.catalogue(tenant),
             keys.definitions(tenant),
@@ -219,7 +237,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             tag,
             _record_key(tenant, segment_id),
             VERSIONS_KEPT_MS,
-            orjson.dumps((definition.ordinal, definition.version, number)),
+            _stub(definition, number, is_inactive=False),
         ]
         with redis_errors():
             return bool(await self._remove(keys=names, args=values))
@@ -235,14 +253,38 @@ def _record_key(tenant: Tenant, segment_id: str) -> str:
 
 
 def _row(definition: StoredDefinition) -> bytes:
-    """All of a definition that workers see: equal rows need no new tag."""
+    """All of a definition that workers see: equal rows need no new tag. Empty: they see none."""
+    if not definition.is_evaluated:
+        return b""
     row = (definition.ordinal, definition.version, definition.expression, definition.name)
     return orjson.dumps(row)
 
 
+def _stub(definition: StoredDefinition, number: int, *, is_inactive: bool = True) -> bytes:
+    """What stays known of a definition that left the evaluated set with a catalogue number."""
+    return orjson.dumps((definition.ordinal, definition.version, number, is_inactive))
+
+
+def _is_seen(new: StoredDefinition, previous: StoredDefinition | None) -> bool:
+    """Tell whether workers see a write.
+
+    One that is inactive from the start may be a restored one, of which profiles are members.
+    """
+    if previous is None:
+        return new.is_evaluated or new.lifecycle == INACTIVE
+    return _row(new) != _row(previous)
+
+
+def _begins(new: StoredDefinition, previous: StoredDefinition) -> bool:
+    """Tell whether profiles have to be brought up to a write."""
+    if previous.is_evaluated != new.is_evaluated:
+        return True
+    return new.is_evaluated and previous.version != new.version
+
+
 def _encoded(definition: StoredDefinition) -> bytes:
     document = asdict(definition)
-    del document["state"], document["state_reason"]
+    del document["state"], document["state_reason"], document["progress"]
     return orjson.dumps(document)
 
 
@@ -250,7 +292,10 @@ def _decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDef
     fields = orjson.loads(document)
     fields["methods"] = EvaluationMethods(**fields["methods"])
     fields["uses"] = tuple(fields["uses"])
+    fields["labels"] = tuple(fields.get("labels", ()))
     definition = StoredDefinition(**fields)
+    if not definition.is_evaluated:
+        return replace(definition, state=REMOVING if pending else OFF)
     if reason is not None:
         return replace(definition, state=FAILED, state_reason=reason.decode())
     return replace(definition, state=BACKFILLING if pending else LIVE)

@@ -211,6 +211,34 @@ class RedisPartitionStore:
             for partition, members in zip(until_ms, found, strict=True)
         }
 
+    async def scan(
+        self, partition: int, tenant: Tenant, start: int, limit: int
+    ) -> tuple[list[ProfileKey], int | None]:
+        """Return the next profiles of a tenant by the hash of their ids.
+
+        Args:
+            partition: Which one.
+            tenant: Whose profiles.
+            start: The smallest hash wanted.
+            limit: Number of profiles, at least 1.
+
+        Returns:
+            The profiles, and the hash to go on from; None where there are no more. Profiles that
+            share this hash with the last one returned are returned again.
+        """
+        key = self.keys(partition).profiles(tenant)
+        while True:
+            with redis_errors():
+                found: Any = await self._redis.zrangebyscore(
+                    key, start, "+inf", start=0, num=limit + 1, withscores=True
+                )
+            following = int(found[limit][1]) if len(found) > limit else None
+            if following != start:
+                break
+            # All of them have one hash: the next call would begin where this one did.
+            limit *= 2
+        return [ProfileKey(tenant, name.decode()) for name, _ in found[:limit]], following
+
     async def commit(self, commits: Sequence[Commit]) -> list[int | Fenced | None]:
         """Write the batches of several partitions in one round trip.
 

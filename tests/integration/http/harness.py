@@ -21,11 +21,15 @@ from app.adapters.http.background import redis_check
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.profile_reader import RedisProfileReader
+from app.adapters.redis.search_source import RedisSearchSource
+from app.adapters.search.keeper import SearchKeeper
 from app.domain.model import Tenant
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
+AUDIENCES = "/data/core/ups/audiences"
 PARTITIONS = 8
 OTHER_ORG = "other@AdobeOrg"
 
@@ -40,6 +44,40 @@ def definition_body(name: str, value: str = "person.age > 30", **more: Any) -> d
     }
 
 
+def audience_body(name: str, value: str = "person.age > 30", **more: Any) -> dict[str, Any]:
+    """Return the body of a call that creates an audience."""
+    return definition_body(name, value, type="SegmentDefinition", **more)
+
+
+async def created_audience(
+    client: httpx.AsyncClient, name: str, *args: Any, **more: Any
+) -> dict[str, Any]:
+    """Create an audience; return it."""
+    answer = await client.post(AUDIENCES, json=audience_body(name, *args, **more))
+    assert answer.status_code == 201, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def add(path: str, value: Any) -> dict[str, Any]:
+    """Return one operation of JSON Patch."""
+    return {"op": "add", "path": path, "value": value}
+
+
+def refusal(answer: httpx.Response, status: int, code: str) -> str:
+    """Check a problem document; return all its messages."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["status"] == status
+    assert body["type"] == f"https://ns.adobe.com/aep/errors/{code}"
+    assert body["requestId"] == answer.headers["x-request-id"]
+    assert list(body["errors"]) == [str(status)]
+    entries = body["errors"][str(status)]
+    assert entries[0]["code"] == code
+    assert entries[0]["message"] == body["title"]
+    return "\n".join(entry["message"] for entry in entries)
+
+
 def in_segment(segment_id: str) -> str:
     return f'inSegment("{segment_id}")'
 
@@ -51,13 +89,14 @@ async def nothing() -> AsyncIterator[None]:
 
 @dataclass
 class Plane:
-    """One control plane; `tenant` is the one of `headers`."""
+    """One control plane; `tenant` is the one of `headers`. Its `keeper` is not running."""
 
     redis: Redis
     prefix: str
     org_id: str
     application: ASGIApp
     store: RedisDefinitionStore
+    keeper: SearchKeeper
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -111,21 +150,24 @@ async def running_plane(
     entries = [
         credential("one", "token-1", "key-1", org_id, "prod", "dev"),
         credential("two", "token-2", "key-2", OTHER_ORG, "prod"),
+        credential("three", "token-3", "key-3", org_id, "prod"),
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
+    keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     application = create_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=Definitions(store, lambda: str(uuid.uuid4())),
             memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
+            search=Search(keeper),
             metrics=HttpMetrics(),
             checks={"redis": redis_check(redis)},
             background=nothing(),
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store)
+    plane = Plane(redis, prefix, org_id, application, store, keeper)
     try:
         yield plane
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ import pytest
 import yaml
 from jsonschema import Draft4Validator
 
-from tests.integration.http.harness import DEFINITIONS, Plane, definition_body
+from tests.integration.http.harness import (
+    AUDIENCES,
+    DEFINITIONS,
+    Plane,
+    add,
+    audience_body,
+    created_audience,
+    definition_body,
+    in_segment,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -20,11 +30,44 @@ Json = dict[str, Any]
 COLLECTION = "/segment/definitions"
 ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
+SEARCH = "/search"
+SERVED = (COLLECTION, SEARCH, "/audiences")
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
+AUDIENCE: Json = {"$ref": "#/components/schemas/PlatformGeneratedAudience"}
+
 # Where the document is plainly wrong, what the guides of the same API show instead.
 SLIPS: dict[tuple[str, str, int], Json] = {
+    # It says 201 for changes; every guide says 200.
+    ("patch", "/audiences/{AUDIENCE_ID}", 200): AUDIENCE,
+    ("put", "/audiences/{AUDIENCE_ID}", 200): AUDIENCE,
+    # An item is one of two schemas without required fields, so that it is always both; and `start`
+    # and `next` are integers, where every guide has texts.
+    ("get", "/audiences", 200): {
+        "type": "object",
+        "required": ["children", "_page", "_links"],
+        "properties": {
+            "children": {"type": "array", "items": AUDIENCE},
+            "_page": {
+                "type": "object",
+                "required": ["totalCount", "totalPages", "sortField", "sort", "pageSize", "limit"],
+                "properties": {
+                    "totalCount": {"type": "integer"},
+                    "totalPages": {"type": "integer"},
+                    "sortField": {"type": "string"},
+                    "sort": {"enum": ["asc", "desc"]},
+                    "pageSize": {"type": "integer"},
+                    "limit": {"type": "integer"},
+                    "start": {"type": "string", "pattern": "^[0-9]+$"},
+                    "next": {"type": "string", "pattern": "^[0-9]+$"},
+                },
+                "additionalProperties": False,
+            },
+            "_links": {"$ref": "#/components/schemas/AudiencesList/properties/_links"},
+        },
+        "additionalProperties": False,
+    },
     # It points at a single definition; every guide shows the list.
     ("get", COLLECTION, 200): {
         "type": "object",
@@ -54,14 +97,42 @@ SLIPS: dict[tuple[str, str, int], Json] = {
     },
 }
 
-# Fields that the document's schema of a definition lacks.
-GUIDES_ONLY = {"sandbox", "baselineTime"}
-EXTENSIONS = {"version", "evaluationState", "evaluationStateReason", "warnings"}
+# The schemas of search, corrected to what the document's own examples and the guides show.
+SEARCH_SLIPS: dict[str, Json] = {
+    "SearchNamespaceObject": {
+        "namespace": {"type": "string"},
+        "displayName": {"type": "string"},
+        "count": {"type": "integer"},
+    },
+    "SearchNamespaceList": {"totalCount": {"type": "integer"}},
+    "SearchEntityObject": {"sourceId": {"type": "string"}},
+}
+
+# Fields that the document's schemas lack, of definitions and of audiences.
+GUIDES_ONLY = {"sandbox", "baselineTime", "lastModifiedBy"}
+SEARCH_VERSION = "x-ups-search-version"
+EXTENSIONS = {
+    "version",
+    "evaluationState",
+    "evaluationStateReason",
+    "evaluationProgress",
+    "warnings",
+}
+
+# Problem types of the document that nothing here can lead to.
+NOT_HERE = {
+    "UPAPI-113740-403",  # every organisation may use audiences
+    "UPAPI-113752-403",  # labels are kept; nobody's access is decided by them
+    "UPAPI-113751-500",
+    "UPLIB-101554-503",  # of external audiences with a dataset
+}
 
 
 @pytest.fixture(scope="module")
 def published(shared_data: Path) -> Json:
     document: Json = yaml.safe_load((shared_data / "segmentation-openapi.yaml").read_text())
+    for name, properties in SEARCH_SLIPS.items():
+        document["components"]["schemas"][name]["properties"].update(properties)
     return document
 
 
@@ -70,8 +141,9 @@ def schema_of(published: Json, method: str, path: str, status: int) -> Json:
     answers = {
         str(key): value for key, value in published["paths"][path][method]["responses"].items()
     }
-    documented = answers[str(status)]["content"]["application/json"]["schema"]
-    schema = SLIPS.get((method, path, status), documented)
+    schema = SLIPS.get((method, path, status))
+    if schema is None:
+        schema = answers[str(status)]["content"]["application/json"]["schema"]
     return {**schema, "components": {"schemas": published["components"]["schemas"]}}
 
 
@@ -82,8 +154,10 @@ def check(published: Json, answer: httpx.Response, method: str, path: str, statu
     return body
 
 
-def only_documented_fields(published: Json, definition: Json) -> None:
-    documented = set(published["components"]["schemas"]["SegmentDefinition"]["properties"])
+def only_documented_fields(
+    published: Json, definition: Json, schema: str = "SegmentDefinition"
+) -> None:
+    documented = set(published["components"]["schemas"][schema]["properties"])
     assert set(definition) <= documented | GUIDES_ONLY | EXTENSIONS
 
 
@@ -105,6 +179,36 @@ async def test_every_answer_has_the_published_shape(
     )
     only_documented_fields(published, found["results"][one["id"]])
     check(published, await client.delete(path), "delete", ITEM, 200)
+
+
+async def test_search_answers_have_the_published_shape_and_all_its_fields(
+    published: Json, plane: Plane
+) -> None:
+    client = plane.client()
+    created = await client.post(DEFINITIONS, json=definition_body("found", description="d"))
+    await plane.keeper.refresh()
+    asked = {"namespace": "AEPSegments", "entityId": created.json()["id"], "s": "name:found"}
+    schema = {"schema.name": "_xdm.context.segmentdefinition"}
+    calls: dict[str, Json] = {
+        "namespaces": {**schema, "s": asked["s"]},
+        "entities": {"schemaClass": schema["schema.name"], **asked, "entityId": "root"},
+        "taxonomy": {**schema, **asked},
+    }
+    for name, parameters in calls.items():
+        path = f"{SEARCH}/{name}"
+        answer = await client.get(
+            f"{BASE}{path}", params=parameters, headers={SEARCH_VERSION: "1.0"}
+        )
+        body = check(published, answer, "get", path, 200)
+        documented = published["components"]["schemas"]
+        of_list = schema_of(published, "get", path, 200)["$ref"].rpartition("/")[2]
+        properties = documented[of_list]["properties"]
+        assert set(body) == set(properties)
+        of_item = properties[name]["items"]["$ref"].rpartition("/")[2]
+        assert set(body[name][0]) == set(documented[of_item]["properties"])
+        if "page" in body:
+            of_page = properties["page"]["$ref"].rpartition("/")[2]
+            assert set(body["page"]) == set(documented[of_page]["properties"])
 
 
 async def test_documented_headers_of_answers_are_sent(
@@ -142,13 +246,14 @@ async def test_every_published_operation_and_parameter_is_served(
 ) -> None:
     ours = (await client.get("/openapi.json")).json()["paths"]
     for path, operations in published["paths"].items():
-        if not path.startswith(COLLECTION):
+        if not path.startswith(SERVED):
             continue
-        served = ours[BASE + path.replace("SEGMENT_ID", "segmentId")]
+        ours_of = path.replace("SEGMENT_ID", "segmentId").replace("AUDIENCE_ID", "audienceId")
+        served = ours[BASE + ours_of]
         for method, operation in operations.items():
             names = {one["name"] for one in served[method].get("parameters", [])}
             for parameter in operation.get("parameters", []):
-                if parameter.get("in") == "query":
+                if parameter.get("in") == "query" or parameter.get("name") == SEARCH_VERSION:
                     assert parameter["name"] in names, (method, path)
 
 
@@ -168,3 +273,90 @@ async def test_documented_refusals_have_their_status(plane: Plane) -> None:
         assert set(body) == {"requestId", "errors", "type", "title", "status"}
         assert body["errors"][str(body["status"])][0]["message"] == body["title"]
         assert json.dumps(body["errors"]).count("code") >= 1
+
+
+async def test_every_answer_about_audiences_has_the_published_shape(
+    published: Json, client: httpx.AsyncClient
+) -> None:
+    shape, item = "PlatformGeneratedAudience", "/audiences/{AUDIENCE_ID}"
+    created = await client.post(AUDIENCES, json=audience_body("contract", labels=["core/C1"]))
+    one = check(published, created, "post", "/audiences", 201)
+    # What samples show and the schema does not forbid is there as well.
+    assert set(published["components"]["schemas"][shape]["properties"]) <= set(one)
+    path = f"{AUDIENCES}/{one['id']}"
+    listed = check(published, await client.get(AUDIENCES), "get", "/audiences", 200)
+    answers = [
+        one,
+        listed["children"][0],
+        check(published, await client.get(path), "get", item, 200),
+        check(published, await client.patch(path, json=[add("/name", "x")]), "patch", item, 200),
+        check(published, await client.put(path, json=one), "put", item, 200),
+    ]
+    asked = {"ids": [{"id": one["id"]}]}
+    bulk, found = "/audiences/bulk-get", await client.post(f"{AUDIENCES}/bulk-get", json=asked)
+    answers += check(published, found, "post", bulk, 207)["results"].values()
+    for answer in answers:
+        only_documented_fields(published, answer, shape)
+    assert (await client.delete(path)).status_code == 204
+
+
+async def test_the_published_examples_of_audiences_are_taken(
+    published: Json, client: httpx.AsyncClient
+) -> None:
+    examples = published["components"]["examples"]
+    sent = examples["CreatePlatformAudienceRequestBody"]["value"]
+    created = await client.post(AUDIENCES, json=sent)
+    one = check(published, created, "post", "/audiences", 201)
+    assert {name: one[name] for name in sent} == sent
+    path = f"{AUDIENCES}/{one['id']}"
+
+    patch = published["paths"]["/audiences/{AUDIENCE_ID}"]["patch"]["requestBody"]
+    (operations,) = patch["content"]["application/json"]["examples"].values()
+    assert (await client.patch(path, json=operations["value"])).status_code == 200
+    replacement = examples["UpdateAudiencePQL"]["value"] | {"audienceId": one["id"]}
+    replaced = await client.put(path, json=replacement)
+    assert {name: replaced.json()[name] for name in replacement} == replacement
+    # That of an external audience, which this version does not take.
+    refused = await client.put(path, json=examples["UpdateAudienceName"]["value"])
+    assert refused.status_code == 400
+    assert "external audiences are not taken" in refused.json()["title"]
+
+
+def problem_types(published: Json) -> dict[str, int]:
+    """Return the problem types that the document shows for audiences, with their status."""
+    found = {}
+    for path, operations in published["paths"].items():
+        if path.startswith("/audiences"):
+            for operation in operations.values():
+                for answer in operation["responses"].values():
+                    for example in (
+                        answer["content"]["application/json"].get("examples", {}).values()
+                    ):
+                        shown = json.dumps(example)
+                        for name in re.findall(r"errors/(UP[A-Z]+-\d+-\d+)", shown):
+                            found[name] = int(next(iter(example["value"]["errors"])))
+    return found
+
+
+async def test_refusals_have_the_published_types(
+    published: Json, client: httpx.AsyncClient
+) -> None:
+    used = (await created_audience(client, "used"))["id"]
+    await created_audience(client, "user", in_segment(used))
+    path = f"{AUDIENCES}/{used}"
+    answers = [
+        await client.post(AUDIENCES, json=audience_body("x", lifecycleState="deleted")),
+        await client.patch(path, json=[add("/lifecycleState", "deleted")]),
+        await client.put(path, json=audience_body("x", namespace="AAM")),
+        await client.post(AUDIENCES, json={}),
+        await client.get(f"{AUDIENCES}/none"),
+        await client.delete(path),
+        await client.post(f"{AUDIENCES}/bulk-get", json={"ids": []}),
+        await client.post(f"{AUDIENCES}/bulk-get", json={"ids": [{"id": "none"}]}),
+    ]
+    seen = {answer.json()["type"].rpartition("/")[2]: answer.status_code for answer in answers}
+    shown = problem_types(published)
+    assert {name: shown[name] for name in shown if name not in NOT_HERE} == seen
+    assert set(shown) >= NOT_HERE
+    for answer in answers:
+        assert set(answer.json()) == {"requestId", "errors", "type", "title", "status"}

@@ -404,6 +404,14 @@ async def test_what_the_topic_will_carry_has_its_published_schema(
     schema = files("app.adapters.kafka.schemas").joinpath("definition.json").read_text()
     value = json.loads(record.value or b"")
     Draft202012Validator(json.loads(schema)).validate(value)
-    assert value == {name: document[name] for name in value}
+    of_audience = {
+        "lifecycleState": "published",
+        "labels": [],
+        "overridePerformanceWarnings": False,
+        "createdBy": "one",
+        "lastModifiedBy": "one",
+    }
+    assert value == {name: (document | of_audience)[name] for name in value}
+    assert of_audience.keys() <= value.keys()
     assert record.key == tombstone.key == f"{plane.org_id}/prod/{document['id']}"
     assert tombstone.value is None

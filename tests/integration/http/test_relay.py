@@ -89,16 +89,30 @@ class Bench:
     async def is_relayed(self) -> bool:
         return not await self.outbox.waiting()
 
+    async def ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return where the topic ends, behind what was committed a moment ago as well.
+
+        A reader of committed records is told an earlier end until the markers are written, which
+        may be after the commit was answered.
+        """
+        consumer = AIOKafkaConsumer(**self.options)
+        await consumer.start()
+        try:
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            return ends
+        finally:
+            await consumer.stop()
+
     async def records(self) -> list[tuple[int, str, bytes | None]]:
         """Return everything committed on the topic: partition, key, value, in order of each."""
         partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
+        ends = await self.ends(partitions)
         consumer = AIOKafkaConsumer(
             **self.options, isolation_level="read_committed", auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
             consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
             found: list[tuple[int, str, bytes | None]] = []
 

@@ -49,6 +49,7 @@ class NoDefinitions:
     def __init__(self):
         self.sets = {}
         self.failures = []
+        self.reports = {}
         self.event = asyncio.Event()
 
     def put(self, definitions: DefinitionSet):
@@ -73,7 +74,8 @@ class NoDefinitions:
     async def report_failures(self, tenant, tag, failures):
         self.failures.append((tenant, tag, dict(failures)))
 
-    async def mark_live(self, tenant, tag):
+    async def report_backfill(self, tenant, tag, partition, partitions, share):
+        self.reports[tenant, partition] = tag, share
         return 0
 
 

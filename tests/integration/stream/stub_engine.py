@@ -30,13 +30,16 @@ class StubEngine:
         for key, packed in loaded.items():
             self.states[key] = json.loads(packed) if packed else None
 
+    def outdated(self, keys):
+        return []
+
     def missing_events(self, keys):
         return []
 
     def provide_events(self, loaded):
         raise AssertionError("never asked for")
 
-    def apply(self, updates, due, clock_ms, wall_ms):
+    def apply(self, updates, due, clock_ms, wall_ms, outdated=()):
         clock = clock_ms
         outcome = Outcome(clock)
         for update in updates:

@@ -9,7 +9,8 @@ from app.adapters.kafka.recover import RecoverParts, recover
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.errors import ConfigurationError
 from app.engine.state_codec import decode
-from app.service.definitions import DefinitionInput, Definitions
+from app.service.definition_input import DefinitionInput
+from app.service.definitions import Definitions
 from app.service.partition import PartitionEngine
 from tests.integration.stream.dying_owner import DyingOwner
 from tests.integration.stream.harness import Bus, eventually

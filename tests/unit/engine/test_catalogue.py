@@ -68,10 +68,12 @@ def test_a_segment_nobody_defined_has_no_members() -> None:
 
 
 def test_removed_definitions_keep_their_names() -> None:
-    catalogue = catalogue_of({"a": "x = 1"}, (RemovedDefinition("gone", 7, 3),))
+    gone = RemovedDefinition("gone", 7, 3)
+    catalogue = catalogue_of({"a": "x = 1"}, (gone, RemovedDefinition("off", 8, 1, True)))
 
-    assert catalogue.segment_ids == {0: "a", 7: "gone"}
-    assert catalogue.removed == {7: 3}
+    assert catalogue.segment_ids == {0: "a", 7: "gone", 8: "off"}
+    assert catalogue.removed == {7: 3, 8: 1}
+    assert catalogue.inactive == {8}
 
 
 def test_equal_filters_share_a_timeline_whatever_is_asked_of_them() -> None:

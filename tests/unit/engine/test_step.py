@@ -372,6 +372,37 @@ def test_a_removed_definition_is_left_with_its_version() -> None:
     assert profile.members == {"s0"}
 
 
+def test_an_inactive_definition_that_comes_back_goes_on_with_its_sequence() -> None:
+    profile = Profile(COUNT.format(1), "not (age = 1)")
+    profile.event()
+    both = profile.store.catalogue.analysed["s0"], profile.store.catalogue.analysed["s1"]
+    kept, away = (one.definition for one in both)
+    inactive = RemovedDefinition("s1", 1, 1, is_inactive=True)
+
+    profile.store.define([kept], [inactive], "2-b")
+    (left,) = profile.event(5).changes
+    profile.store.define([kept], [inactive], "3-c")
+    assert profile.event(6).changes == []
+    profile.store.define([kept, away], [], "4-d")
+    (entered,) = profile.event(7).changes
+
+    assert (left.status, left.sequence, left.cause.kind) == ("exited", 2, "definition")
+    assert (entered.status, entered.sequence, entered.segment_id) == ("realized", 3, "s1")
+    assert (entered.previous_status, profile.members) == ("exited", {"s0", "s1"})
+
+
+def test_who_was_not_touched_while_a_definition_was_inactive_stays_in() -> None:
+    profile = Profile("not (age = 1)")
+    profile.event()
+    away = profile.store.catalogue.analysed["s0"].definition
+
+    profile.store.define([], [RemovedDefinition("s0", 0, 1, is_inactive=True)], "2-b")
+    profile.store.define([away], [], "3-c")
+
+    assert profile.event(5).changes == []
+    assert profile.members == {"s0"}
+
+
 def test_a_segment_that_nobody_knows_any_more_is_forgotten_without_a_word() -> None:
     profile = Profile(COUNT.format(1), "not (age = 1)")
     profile.event()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from app.adapters.http.definitions import MAX_LIMIT
-from app.adapters.http.errors import GATEWAY, STATUS
+from app.adapters.http.errors import GATEWAY, STATUS, long_code
 from app.config import setting_table
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
@@ -13,8 +13,8 @@ GENERIC = {"invalid", "conflict"}
 
 
 def test_the_page_names_every_code_and_no_other() -> None:
-    listed = set(re.findall(r"`(SEG-[A-Z-]+-\d{3})`", PAGE))
-    real = {f"SEG-{code.upper()}-{STATUS[code]}" for code in STATUS if code not in GENERIC}
+    listed = set(re.findall(r"`((?:SEG-[A-Z-]+|UP[A-Z]+-\d+)-\d{3})`", PAGE))
+    real = {long_code(code) for code in STATUS if code not in GENERIC}
     assert listed == real
     assert all(f"`{code}`" in PAGE for code in GATEWAY)
 

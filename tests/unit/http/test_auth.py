@@ -46,7 +46,8 @@ def authenticator(tmp_path: Path) -> Authenticator:
 
 
 def test_a_good_call_has_a_tenant(authenticator: Authenticator) -> None:
-    assert authenticator.tenant(GOOD) == Tenant(ORG, "prod")
+    caller = authenticator.caller(GOOD)
+    assert (caller.tenant, caller.name) == (Tenant(ORG, "prod"), "one")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_the_gateway_refuses(
 ) -> None:
     headers = {name: text for name, text in {**GOOD, header: value}.items() if text is not None}
     with pytest.raises(GatewayRefusal) as refusal:
-        authenticator.tenant(headers)
+        authenticator.caller(headers)
     assert refusal.value.code == code
 
 
@@ -80,7 +81,7 @@ def test_a_sandbox_must_be_the_callers(
 ) -> None:
     headers = {**GOOD, "x-sandbox-name": value or ""}
     with pytest.raises(UserError) as refusal:
-        authenticator.tenant(headers)
+        authenticator.caller(headers)
     assert refusal.value.code == code
 
 
@@ -88,9 +89,9 @@ def test_one_token_may_have_several_entries(tmp_path: Path) -> None:
     other = entry(apiKey="key-2", orgId="second@AdobeOrg", sandboxes=["dev"])
     authenticator = Authenticator([CredentialsFile(write(tmp_path / "c.json", entry(), other))])
     second = {**GOOD, "x-api-key": "key-2", "x-gw-ims-org-id": "second@AdobeOrg"}
-    assert authenticator.tenant({**second, "x-sandbox-name": "dev"}).sandbox_name == "dev"
+    assert authenticator.caller({**second, "x-sandbox-name": "dev"}).tenant.sandbox_name == "dev"
     with pytest.raises(GatewayRefusal) as refusal:  # the key of the one, the org of the other
-        authenticator.tenant({**second, "x-api-key": "key"})
+        authenticator.caller({**second, "x-api-key": "key"})
     assert refusal.value.code == "403025"
 
 
@@ -156,7 +157,7 @@ def verifier() -> JwtVerifier:
 def test_a_good_jwt_names_its_caller(verifier: JwtVerifier) -> None:
     authenticator = Authenticator([verifier])
     headers = {**GOOD, "authorization": f"Bearer {token()}"}
-    assert authenticator.tenant(headers) == Tenant(ORG, "prod")
+    assert authenticator.caller(headers).tenant == Tenant(ORG, "prod")
 
 
 @pytest.mark.parametrize(

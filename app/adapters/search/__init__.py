@@ -1,0 +1,1 @@
+"""Search with tantivy, in the memory of the API process."""

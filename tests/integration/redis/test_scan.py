@@ -1,0 +1,69 @@
+"""The profiles of a partition, slice by slice, from the sorted set of their hashes."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.adapters.redis.connection import connect
+from app.adapters.redis.keys import sample_hash
+from app.adapters.redis.partition_store import RedisPartitionStore
+from app.domain.model import Tenant
+
+pytestmark = pytest.mark.redis
+
+TENANT = Tenant("org", "prod")
+
+
+@pytest.fixture
+async def redis(redis_server):
+    client = connect(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(redis, names):
+    return RedisPartitionStore(redis, names.redis_key_prefix)
+
+
+async def put(redis, store, hashes):
+    await redis.zadd(store.keys(0).profiles(TENANT), hashes)
+
+
+async def everything(store, limit):
+    """Return the profiles of all slices, and the size of each slice."""
+    found: list[str] = []
+    sizes = []
+    start: int | None = 0
+    while start is not None:
+        keys, start = await store.scan(0, TENANT, start, limit)
+        found += [key.profile_id for key in keys]
+        sizes.append(len(keys))
+        assert len(sizes) < 1_000
+    return found, sizes
+
+
+async def test_slices_are_everything_once_in_the_order_of_the_hash(redis, store):
+    hashes = {f"p-{number}": sample_hash(f"p-{number}") for number in range(100)}
+    await put(redis, store, hashes)
+    found, sizes = await everything(store, 16)
+    assert found == sorted(hashes, key=lambda name: hashes[name])
+    assert sizes == [16] * 6 + [4]
+
+
+async def test_a_slice_that_ends_with_the_last_profile_is_the_last(redis, store):
+    await put(redis, store, {"a": 1, "b": 2})
+    assert await everything(store, 2) == (["a", "b"], [2])
+    await put(redis, store, {"c": (1 << 52) - 1})
+    assert await everything(store, 2) == (["a", "b", "c"], [2, 1])
+
+
+async def test_nobody_is_left_out_where_hashes_are_equal(redis, store):
+    await put(redis, store, {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9})
+    for limit in (1, 2, 3, 4):
+        found, _ = await everything(store, limit)
+        assert set(found) == set("abcde")
+
+
+async def test_without_profiles_there_is_one_empty_slice(redis, store):
+    assert await store.scan(0, TENANT, 0, 10) == ([], None)

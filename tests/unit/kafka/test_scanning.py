@@ -1,0 +1,124 @@
+"""Who scans in a cycle, how much, and what the batch then writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.records import TopicNames
+from app.adapters.kafka.recovery import Recovery
+from app.adapters.kafka.scanning import FEW_RECORDS, LONGEST_WAIT_S, SLICE_S, Scanning
+from app.adapters.kafka.transport import RecordBatch
+from app.domain.limits import EngineLimits
+from app.domain.model import ProfileKey, Tenant
+from app.service.backfill import Slice
+from app.service.partition import Outcome, PartitionEngine
+
+TENANT = Tenant("org", "prod")
+FIELD = "backfill:org/prod"
+KEYS = [ProfileKey(TENANT, name) for name in ("a", "b")]
+
+
+def owner_of(partition: int = 0, *, waiting: bool = True, records: int = 0) -> Owner:
+    owner = Owner(partition, 1, TopicNames.of(""), PartitionEngine(EngineLimits()), is_ready=True)
+    if waiting:
+        owner.dirty.update(owner.backfill.begin(TENANT, "1-a"))
+    some: list[Any] = [None] * records
+    owner.pending.append(RecordBatch(partition, 1, 0, records, some))
+    return owner
+
+
+def chosen(scanning: Scanning, owners: list[Owner], now_s: float) -> int | None:
+    owner = scanning.choose(owners, now_s)
+    return None if owner is None else owner.partition
+
+
+def test_those_that_wait_take_turns():
+    owners = [owner_of(0), owner_of(1, waiting=False), owner_of(2)]
+    scanning = Scanning(256)
+    assert [chosen(scanning, owners, 0.0) for _ in range(3)] == [0, 2, 0]
+    assert Scanning(256).choose([owners[1]], 0.0) is None
+
+
+def test_live_records_come_first_but_not_for_ever():
+    busy = [owner_of(0), owner_of(1, waiting=False, records=FEW_RECORDS)]
+    scanning = Scanning(256)
+    assert chosen(scanning, busy, 10.0) == 0
+    assert chosen(scanning, busy, 10.0 + LONGEST_WAIT_S / 2) is None
+    assert chosen(scanning, busy, 10.0 + LONGEST_WAIT_S) == 0
+    busy[1].pending.clear()
+    assert chosen(scanning, busy, 10.0 + LONGEST_WAIT_S) == 0
+
+
+def test_nothing_is_scanned_while_something_is_amiss():
+    owner = owner_of()
+    assert owner.may_scan
+    owner.recovery = Recovery(5, 0, -1, {})
+    assert not owner.may_scan
+    owner.recovery = None
+    owner.alone_until = 3
+    assert not owner.may_scan
+    owner.offset = 3
+    assert owner.may_scan
+    owner.is_ready = False
+    assert not owner.may_scan
+
+
+def test_a_slice_is_as_large_as_the_time_for_it_allows():
+    scanning = Scanning(256)
+    sizes = []
+    for busy_s in (0.0, 0.0, 0.0, 0.0, 0.0, 3 * SLICE_S, 1.5 * SLICE_S):
+        sizes.append(scanning.limit)
+        scanning.ended(Work(0, looked=scanning.limit), busy_s)
+    assert sizes == [16, 32, 64, 128, 256, 256, 128]
+    assert scanning.limit == 128
+
+
+def test_only_batches_with_a_slice_and_little_else_say_how_long_one_takes():
+    scanning = Scanning(256)
+    scanning.ended(Work(0), 0.0)
+    scanning.ended(Work(0, looked=16, records=FEW_RECORDS), 0.0)
+    assert scanning.limit == 16
+    small = Scanning(5)
+    small.ended(Work(0, looked=5), 9.0)
+    assert small.limit == 5
+
+
+def test_the_cursor_is_written_with_the_batch_that_looked():
+    owner = owner_of()
+    work = Work(0)
+    work.scan = owner.backfill.next(2, owner.suspects)
+    owner.set_scanned(work, KEYS, 99)
+    commit, _ = owner.finish(work, Outcome(0))
+    assert commit.meta[FIELD] == "1-a 99"
+    last = Work(0)
+    last.scan = owner.backfill.next(2, owner.suspects)
+    owner.set_scanned(last, [], None)
+    commit, outbox = owner.finish(last, Outcome(0))
+    assert commit.meta[FIELD] == "1-a done"
+    assert outbox is None
+
+
+def test_the_first_batch_of_a_catalogue_says_that_nothing_is_scanned_for_it():
+    owner = owner_of()
+    commit, _ = owner.finish(Work(1, records=1), Outcome(0))
+    assert commit.meta[FIELD] == "1-a 0"
+    commit, _ = owner.finish(Work(2, records=1), Outcome(0))
+    assert FIELD not in commit.meta
+
+
+def test_a_failure_is_blamed_on_the_slice_before_the_records():
+    owner = owner_of()
+    work = Work(1, first=0, records=1, scan=Slice(TENANT, "1-a", 0, 2))
+    owner.set_scanned(work, KEYS, None)
+    owner.isolate(work)
+    assert owner.poison == set()
+    again = Work(0)
+    again.scan = owner.backfill.next(16, owner.suspects)
+    assert again.scans_alone
+    assert not owner.may_fire(again)
+    owner.suspects.bad.add(KEYS[0])
+    owner.set_scanned(again, KEYS, None)
+    assert again.scanned == KEYS[1:]
+    owner.isolate(Work(1, first=0, records=1))
+    assert owner.poison == {0}
