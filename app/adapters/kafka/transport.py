@@ -21,6 +21,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
+    KafkaConnectionError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -40,6 +41,8 @@ FETCH_WAIT_S = 0.1
 _CATCH_UP_S = 0.004
 _AT_ONCE_S = 0.001
 _LEAVE_S = 5.0
+_CONNECT_S = 60.0
+_RECONNECT_S = 0.5
 
 
 class RecordBatch(NamedTuple):
@@ -137,10 +140,28 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=60_000,
         )
 
+    async def on_start(self) -> None:
+        """Connect; a Kafka that went away since it was last asked is waited for."""
+        deadline = time.monotonic() + _CONNECT_S
+        while True:
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                await self._stop_consumer()
+                if self.should_stop or time.monotonic() > deadline:
+                    raise
+                logger.warning("waiting: Kafka does not answer: %r", error)
+                await asyncio.sleep(_RECONNECT_S)
+            else:
+                return
+
     async def on_thread_stop(self) -> None:
         """Leave the group if Kafka lets us in time; its session timeout does it otherwise."""
         with suppress(TimeoutError):
             await within(_LEAVE_S, super(driver.AIOKafkaConsumerThread, self).on_thread_stop())
+        await self._stop_consumer()
+
+    async def _stop_consumer(self) -> None:
         if self._consumer is not None:
             try:
                 await within(_LEAVE_S, self._consumer.stop())

@@ -97,3 +97,19 @@ async def test_a_worker_stops_without_an_answer_of_kafka(own_kafka, bus):
     assert done
     await running
     await worker._redis.aclose()
+
+
+async def test_a_worker_whose_kafka_goes_away_while_it_starts_waits_for_it(own_kafka, bus):
+    worker = bus.worker()
+    start = worker._start_app
+
+    async def start_without_kafka():
+        await asyncio.to_thread(own_kafka.kill)
+        starting = asyncio.create_task(start())
+        await asyncio.to_thread(own_kafka.start)
+        await starting
+
+    worker._start_app = start_without_kafka
+    async with bus.running(worker):
+        await bus.send(("p-1", {"attributes": {"n": 1}}))
+        await bus.changes(1)
