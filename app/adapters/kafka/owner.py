@@ -11,6 +11,7 @@ import orjson
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from app.adapters.kafka.codecs import Forward, UpdateDecoder
+from app.adapters.kafka.consumer_thread import Position
 from app.adapters.kafka.publisher import EndOffsets, Publisher
 from app.adapters.kafka.records import (
     Outbox,
@@ -24,7 +25,7 @@ from app.adapters.kafka.records import (
     with_batch_headers,
 )
 from app.adapters.kafka.recovery import Recovery
-from app.adapters.kafka.transport import Position, RecordBatch
+from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.update_fields import InputRecord
 from app.adapters.redis.partition_store import Argument, Commit
 from app.domain.errors import InvalidUpdate
@@ -328,8 +329,9 @@ class Owner:
             outbox = Outbox(self.epoch, self.sequence, records)
             with_batch_headers(self.partition, outbox)
             meta["outbox-sequence"] = self.sequence
-        meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
-        self.ends = {}
+            # Not with every batch: they tell where the output of the last outbox begins.
+            meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
+            self.ends = {}
         if work.scan is not None:
             self.dirty.update(self.backfill.advance(work.scan, work.following))
         meta.update(self.dirty)

@@ -18,12 +18,13 @@ from typing import TypeVar
 
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import UpdateDecoder
+from app.adapters.kafka.consumer_thread import Position
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.pace import Pace
 from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
 from app.adapters.kafka.scanning import Scanning
-from app.adapters.kafka.transport import Position, RecordBatch
+from app.adapters.kafka.transport import RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import Fenced, SegmentationError, Unavailable
 from app.domain.model import ProfileKey

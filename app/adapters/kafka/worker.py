@@ -25,6 +25,7 @@ from app.adapters.kafka.assignment import Assignment
 from app.adapters.kafka.backfill_reports import BackfillReporter
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
+from app.adapters.kafka.consumer_thread import ConsumerOptions
 from app.adapters.kafka.health import HealthServer
 from app.adapters.kafka.library import (
     ignore_unread_errors,
@@ -37,12 +38,7 @@ from app.adapters.kafka.positions import KafkaPositions
 from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, transactional_publisher
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream, StreamLimits
-from app.adapters.kafka.transport import (
-    BatchConsumer,
-    BatchTransport,
-    ConsumerOptions,
-    RecordBatch,
-)
+from app.adapters.kafka.transport import BatchConsumer, BatchTransport, RecordBatch
 from app.adapters.redis.connection import check_server
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import SegmentationError, Unavailable

@@ -91,6 +91,23 @@ async def test_an_outbox_that_was_published_is_not_published_again(bus):
         assert recoveries(worker, "publish") == 0
 
 
+@pytest.mark.parametrize("has_group", [True, False])
+async def test_a_batch_without_output_does_not_hide_that_of_the_one_before(bus, has_group):
+    await bus.send(*updates(2))
+    owner = await owner_of(bus)
+    await owner.publish(await owner.commit())
+    await bus.send(*updates(1, start=1))
+    assert await owner.commit() is None, "a duplicate"
+    await owner.die()
+    if not has_group:
+        await delete_group(bus)
+
+    async with bus.running() as worker:
+        await bus.send(*updates(2, start=2))
+        assert history(await bus.changes(4)) == {P: flips(4)}
+        assert recoveries(worker, "publish") == recoveries(worker, "torn") == 0
+
+
 async def torn(bus, topics, *, has_offsets):
     """Leave a batch of which Kafka kept some topics only, and perhaps the group's offsets."""
     await bus.send(*updates(2), ("p-2", {"eventId": 5}))

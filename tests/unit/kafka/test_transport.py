@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from app.adapters.kafka.transport import BatchConsumerThread
+from app.adapters.kafka.consumer_thread import BatchConsumerThread
 
 FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 MOST = 5
