@@ -34,7 +34,8 @@ from app.adapters.http.profiles import profiles_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
-from app.service.profile_memberships import ProfileMemberships
+from app.service.profile_updates import ProfileUpdates
+from app.service.profiles import Profiles
 from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +58,8 @@ class Parts:
 
     authenticator: Authenticator
     definitions: Definitions
-    memberships: ProfileMemberships
+    profiles: Profiles
+    updates: ProfileUpdates
     search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
@@ -84,7 +86,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(definitions_router(parts.definitions))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
-    api.include_router(profiles_router(parts.memberships))
+    api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
     document = _described(api.openapi())
     routes = _Routes(document["paths"])
