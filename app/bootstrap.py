@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from app.adapters.http.auth import Authenticator
     from app.adapters.kafka.recover import RecoverReport
     from app.adapters.kafka.topics import TopicPlan
+    from app.adapters.kafka.update_check import WorkerCheck
+    from app.adapters.kafka.update_producer import UpdateCounters, UpdateProducer
     from app.adapters.kafka.worker import WorkerOptions
 
 
@@ -69,7 +71,7 @@ def topic_plan(settings: Settings) -> TopicPlan:
 
 
 def build_api(settings: Settings) -> ASGIApp:
-    """Return the control plane as an ASGI application; its lifespan runs relay and search index.
+    """Return the control plane as an ASGI application; its lifespan runs what is beside it.
 
     Raises:
         ConfigurationError: Nobody could call it, or the credentials cannot be read.
@@ -89,7 +91,8 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
-    from app.service.profile_memberships import ProfileMemberships
+    from app.service.profile_updates import ProfileUpdates
+    from app.service.profiles import Profiles
     from app.service.search import Search
 
     prefix = settings.redis_key_prefix
@@ -109,12 +112,17 @@ def build_api(settings: Settings) -> ASGIApp:
         metrics,
         store.changed,
     )
+    profiles = Profiles(
+        RedisProfileReader(redis, prefix, settings.partitions),
+        store,
+        settings.retention_days * DAY_MS,
+    )
+    producer = _update_producer(settings, metrics)
     parts = Parts(
         authenticator=_authenticator(settings),
         definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
-        memberships=ProfileMemberships(
-            RedisProfileReader(redis, prefix, settings.partitions), store
-        ),
+        profiles=profiles,
+        updates=ProfileUpdates(profiles, _update_check(settings), producer),
         search=Search(keeper),
         metrics=metrics,
         checks={
@@ -122,9 +130,27 @@ def build_api(settings: Settings) -> ASGIApp:
             "relay": relay.problem,
             "search": keeper.problem,
         },
-        background=api_background(redis, relay, keeper),
+        background=api_background(redis, relay, keeper, producer),
     )
     return create_application(parts, version("segmentation-service"))
+
+
+def _update_producer(settings: Settings, counters: UpdateCounters) -> UpdateProducer:
+    from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
+
+    target = UpdateTarget(
+        options=kafka_options(settings),
+        topic=f"{settings.topic_prefix}profile-updates",
+        partitions=settings.partitions,
+    )
+    return UpdateProducer(target, counters)
+
+
+def _update_check(settings: Settings) -> WorkerCheck:
+    from app.adapters.kafka.update_check import WorkerCheck
+
+    topic = f"{settings.topic_prefix}profile-updates"
+    return WorkerCheck(topic, settings.partitions, settings.max_record_bytes)
 
 
 def _authenticator(settings: Settings) -> Authenticator:

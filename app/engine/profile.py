@@ -47,7 +47,7 @@ class ProfileState:
     Attributes:
         tag: Tag of the catalogue the state was migrated to.
         attributes_json: The profile record as JSON.
-        arrivals: Events ever applied.
+        arrivals: Events ever applied, since the last deletion.
         orders: Orders of all kept events, ascending.
         frames: Event frames stored, kept or not.
         recent_ids: Ids of events applied lately.
@@ -55,8 +55,8 @@ class ProfileState:
         dues: Key of a timeline or leaf → next instant at which its answer can change by itself.
         members: Bit set over segment ordinals, little endian: the profile is in these segments.
         details: By segment ordinal, for every segment the profile ever was in.
-        deleted_ms: Partition clock of the deletion; 0 while the profile exists. A deleted profile
-            is a stub: only `details` and `recent_ids` are kept.
+        deleted_ms: Partition clock of the last deletion; 0 while there was none. A deleted profile
+            is a stub: only this, `details` and the hashes in `recent_ids` are kept.
         created: False until the first update was applied.
         due_floor_ms: No due is earlier; 0 for not looked yet; not stored.
         fronts: Order → keys of the timelines that begin with it, once somebody asked; not stored,

@@ -73,3 +73,7 @@ class RecentIds:
         stored = min(drop, self.saved)
         self.cut += stored
         self.saved -= stored
+
+    def all_at(self, now_ms: int) -> RecentIds:
+        """Return the same ids as if all of them had been applied at one instant."""
+        return RecentIds(self.hashes, array("q", [now_ms]) * len(self.hashes))

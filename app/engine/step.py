@@ -260,19 +260,25 @@ class Stepper:
         self._migration.leave_removed(profile, now_ms, out)
 
     def delete(self, profile: Profile, now_ms: int, out: list[Transition]) -> None:
-        """Take the profile out of everything and leave a stub."""
+        """Take the profile out of everything and leave a stub (docs/decisions/0204).
+
+        What is left: sequences, hashes of the ids of updates that would otherwise bring it back,
+        and the time of the deletion; not when those updates were applied.
+        """
         state = profile.state
         before, profile.members = profile.members, 0
         self._evaluator.settle(profile, Work(now_ms, "profile-deleted"), before, out)
+        ids = state.recent_ids
+        ids.trim(self._limits.dedup_ids, now_ms - self._limits.dedup_ms)
         profile.state = ProfileState(
             tag=self.catalogue.tag,
-            arrivals=state.arrivals,
-            recent_ids=state.recent_ids,
+            recent_ids=ids.all_at(now_ms),
             details=state.details,
             deleted_ms=now_ms,
         )
         profile.events = []
         profile.new_frames = []
+        profile.stored_frames = None
         profile.replaces_events = True
         profile.forget_attributes()
         profile.is_dirty = True

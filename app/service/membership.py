@@ -9,22 +9,21 @@ import orjson
 
 from app.domain.model import SEGMENT_NAMESPACE, ProfileKey
 from app.domain.timestamps import iso_text
-from app.engine.state_codec import decode
+from app.engine.profile import ProfileState
 from app.engine.tables import Detail, DetailTable
 
 
-def segment_membership(packed: bytes, segment_ids: Mapping[int, str]) -> dict[str, Any]:
+def segment_membership(state: ProfileState, segment_ids: Mapping[int, str]) -> dict[str, Any]:
     """Return the two-level map of a stored profile: namespace → segment id → membership.
 
     Args:
-        packed: The stored state.
+        state: As it is stored.
         segment_ids: Segment id by ordinal; memberships in unknown segments are left out.
 
     Returns:
         `{"ups": {"<id>": {"status", "lastQualificationTime"}}}`; empty inner map for none.
         Source: API reference, segmentMembership on the profile.
     """
-    state = decode(packed)
     members = int.from_bytes(state.members, "little")
     found = {
         segment_ids[ordinal]: {
@@ -35,11 +34,6 @@ def segment_membership(packed: bytes, segment_ids: Mapping[int, str]) -> dict[st
         if ordinal in segment_ids
     }
     return {SEGMENT_NAMESPACE: found}
-
-
-def exists(packed: bytes) -> bool:
-    """Tell whether a stored state is a living profile rather than the stub of a deleted one."""
-    return decode(packed).created
 
 
 def memberships_record(

@@ -73,7 +73,9 @@ class Model:
         self.expire_stub(now_ms)
         if update.deletes:
             self.attributes, self.events = {}, []
-            self.deleted_ms, self.exists = now_ms, False
+            oldest_ms = now_ms - self.limits.dedup_ms
+            self.seen = {name: now_ms for name, at_ms in self.seen.items() if at_ms > oldest_ms}
+            self.arrivals, self.deleted_ms, self.exists = 0, now_ms, False
             return
         if update.event_id is not None:
             seen_ms = self.seen.get(update.event_id)
@@ -96,7 +98,7 @@ class Model:
             and not self.exists
             and now_ms >= self.deleted_ms + self.limits.retention_ms
         ):
-            self.seen, self.arrivals, self.deleted_ms = {}, 0, 0
+            self.seen, self.deleted_ms = {}, 0
             self.forgotten += 1
 
     def _admit(self, update: ProfileUpdate, now_ms: int) -> bool:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from app.adapters.http.audiences import audiences_router
 from app.adapters.http.auth import Authenticator
 from app.adapters.http.definitions import definitions_router
+from app.adapters.http.entities import entities_router
 from app.adapters.http.errors import (
     Fault,
     code_at,
@@ -34,7 +35,9 @@ from app.adapters.http.profiles import profiles_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
-from app.service.profile_memberships import ProfileMemberships
+from app.service.entity_access import EntityAccess
+from app.service.profile_updates import ProfileUpdates
+from app.service.profiles import Profiles
 from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +60,8 @@ class Parts:
 
     authenticator: Authenticator
     definitions: Definitions
-    memberships: ProfileMemberships
+    profiles: Profiles
+    updates: ProfileUpdates
     search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
@@ -84,7 +88,8 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(definitions_router(parts.definitions))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
-    api.include_router(profiles_router(parts.memberships))
+    api.include_router(entities_router(EntityAccess(parts.profiles)))
+    api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
     document = _described(api.openapi())
     routes = _Routes(document["paths"])

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from app.adapters.http.health import Check
 from app.adapters.kafka.relay import DefinitionRelay
+from app.adapters.kafka.update_producer import UpdateProducer
 from app.adapters.redis.connection import check_server, redis_errors
 from app.adapters.search.keeper import SearchKeeper
 from app.domain.errors import SegmentationError, Unavailable
@@ -19,10 +20,11 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def api_background(
-    redis: Redis, relay: DefinitionRelay, keeper: SearchKeeper
+    redis: Redis, relay: DefinitionRelay, keeper: SearchKeeper, producer: UpdateProducer
 ) -> AsyncIterator[None]:
     """Relay definitions and index them while the application runs, then close the connections.
 
+    The producer of updates connects when the first of them comes.
     Redis may be away at the start: the service then is not ready until it is back.
 
     Raises:
@@ -34,7 +36,7 @@ async def api_background(
     except Unavailable as error:
         _log.warning("redis-away", reason=error.message)
     try:
-        async with relay.running(), keeper.running():
+        async with relay.running(), keeper.running(), producer.running():
             yield
     finally:
         await redis.aclose()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from starlette.requests import Request
 
 from app.adapters.http.errors import request_id_of
 from app.adapters.http.schemas import Problem
+from app.domain.errors import UserError
 from app.domain.model import Tenant
 
 BASE_PATH = "/data/core/ups"
@@ -25,7 +27,28 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-__all__ = ["BASE_PATH", "PROBLEMS", "caller_of", "request_id_of", "tenant_of"]
+__all__ = ["BASE_PATH", "PROBLEMS", "caller_of", "only_parameters", "request_id_of", "tenant_of"]
+
+
+def only_parameters(
+    request: Request, names: Collection[str], repeated: Collection[str] = ()
+) -> None:
+    """Refuse query parameters that are not known, or that come twice.
+
+    Args:
+        request: To look at.
+        names: Those that there are.
+        repeated: Those of them that may come several times.
+
+    Raises:
+        UserError: Naming the parameter.
+    """
+    for name in dict.fromkeys(request.query_params):
+        if name not in names:
+            text = f"{name} is no parameter here; there are {', '.join(sorted(names)) or 'none'}"
+            raise UserError(text, code="invalid-parameter")
+        if name not in repeated and len(request.query_params.getlist(name)) > 1:
+            raise UserError(f"{name} is given twice; send it once", code="invalid-parameter")
 
 
 def caller_of(request: Request) -> str:

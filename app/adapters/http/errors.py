@@ -15,8 +15,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.domain.errors import SegmentationError
+from app.domain.errors import SegmentationError, UserError
 from app.service.expressions import RefusedDefinition
+from app.service.profile_updates import RefusedUpdates
 from app.service.search import RefusedQuery
 
 TYPE_BASE = "https://ns.adobe.com/aep/errors/"
@@ -28,6 +29,7 @@ STATUS = {
     "invalid-definition": 400,
     "invalid-parameter": 400,
     "invalid-query": 400,
+    "invalid-update": 400,
     "sandbox-missing": 400,
     "sandbox-unknown": 403,
     "not-found": 404,
@@ -199,4 +201,12 @@ def _faults(error: SegmentationError, code: str) -> list[Fault]:
             place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
             extra = {name: value for name, value in place.items() if value}
             faults.append(Fault(problem.code, problem.message, extra))
+    if isinstance(error, RefusedUpdates):
+        faults += [_refused(item, refusal) for item, refusal in error.refused]
     return faults
+
+
+def _refused(item: int | None, refusal: UserError) -> Fault:
+    if item is None:
+        return Fault(refusal.code, refusal.message)
+    return Fault(refusal.code, f"update {item}: {refusal.message}", {"item": item})

@@ -42,6 +42,16 @@ class HttpMetrics:
             "1 while this replica relays definitions.",
             registry=self.registry,
         )
+        self._appended = Counter(
+            "segmentation_profile_updates_appended",
+            "Profile updates and deletions that Kafka acknowledged.",
+            registry=self.registry,
+        )
+        self._not_appended = Counter(
+            "segmentation_profile_update_failures",
+            "Requests whose updates Kafka did not acknowledge.",
+            registry=self.registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `seconds` is how long it took."""
@@ -60,6 +70,14 @@ class HttpMetrics:
     def active(self, *, holds: bool) -> None:
         """Note whether this replica relays, or another one does."""
         self._relay_active.set(holds)
+
+    def appended(self, records: int) -> None:
+        """Count records of the `profile-updates` topic that Kafka acknowledged."""
+        self._appended.inc(records)
+
+    def not_appended(self) -> None:
+        """Count a request whose updates Kafka did not acknowledge."""
+        self._not_appended.inc()
 
     def text(self) -> bytes:
         """Return all metrics in the text format."""

@@ -277,13 +277,6 @@ class BulkGetAnswer(Body):
     results: dict[str, Any]
 
 
-class ProfileMembership(Body):
-    """The stored memberships of one profile, by namespace and segment id."""
-
-    profile_id: str
-    segment_membership: dict[str, dict[str, Any]]
-
-
 class SearchStatus(Body):
     """What there is to say of a search: `Success`, or why nothing can be found."""
 
@@ -348,13 +341,14 @@ class TaxonomyAnswer(Body):
 
 
 class ProblemEntry(Body):
-    """One fault; those of an expression carry their position."""
+    """One fault; those of an expression carry their position, those of a list their item."""
 
     code: str
     message: str
     line: int | None = None
     column: int | None = None
     hint: str | None = None
+    item: int | None = Field(default=None, description="Which of the list, from 0.")
 
 
 class Problem(Body):

@@ -12,8 +12,9 @@ from collections import OrderedDict
 from typing import Any
 
 import aiokafka
+from aiokafka import AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.producer import sender
 from aiokafka.structs import TopicPartition
 
@@ -101,3 +102,22 @@ def ignore_unread_errors(loop: asyncio.AbstractEventLoop) -> None:
             previous(loop, context)
 
     loop.set_exception_handler(handle)
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer for good without sending what still waits.
+
+    An idempotent producer never gives a record up, and `stop` waits for all of them: a record
+    whose sender was told long ago that it failed would be sent when Kafka is back. What is under
+    way is waited for, at most the request timeout; then whoever waits gets `ProducerClosed`.
+    """
+    task = producer._sender.sender_task
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
+    waiting = producer._message_accumulator
+    waiting.fail_all(ProducerClosed())
+    for batches in waiting._batches.values():
+        for batch in batches:
+            batch._drain_waiter.exception()  # read: most often nobody waits for it
+    await producer.stop()

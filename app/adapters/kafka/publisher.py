@@ -126,7 +126,7 @@ class _ProducerPublisher:
         except BaseException:
             # The batches before fail as well; asyncio complains of errors that nobody reads.
             for sent, _ in acknowledged:
-                sent.add_done_callback(_read_error)
+                sent.add_done_callback(read_error)
             raise
         answers = await _all_of([sent for sent, _ in acknowledged])
         return max(
@@ -268,6 +268,7 @@ async def _all_of(awaitables: Sequence[Awaitable[T]]) -> list[T]:
     return cast(list[T], results)
 
 
-def _read_error(future: asyncio.Future[Any]) -> None:
+def read_error(future: asyncio.Future[Any]) -> None:
+    """Take note of the error of a future that nobody awaits (a done callback)."""
     if not future.cancelled():
         future.exception()

@@ -19,18 +19,25 @@ from app.adapters.http.application import Parts, create_application
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.kafka.update_check import WorkerCheck
+from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.search_source import RedisSearchSource
 from app.adapters.search.keeper import SearchKeeper
 from app.domain.model import Tenant
 from app.service.definitions import Definitions
-from app.service.profile_memberships import ProfileMemberships
+from app.service.profile_updates import ProfileUpdates
+from app.service.profiles import Profiles
 from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
 AUDIENCES = "/data/core/ups/audiences"
 PARTITIONS = 8
+MAX_RECORD_BYTES = 1_048_576
+RETENTION_MS = 30 * 86_400_000
+NO_KAFKA = "127.0.0.1:1"
+"""Nothing listens there."""
 OTHER_ORG = "other@AdobeOrg"
 
 
@@ -97,6 +104,7 @@ class Plane:
     application: ASGIApp
     store: RedisDefinitionStore
     keeper: SearchKeeper
+    metrics: HttpMetrics
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -144,8 +152,16 @@ def credential(name: str, token: str, key: str, org_id: str, *sandboxes: str) ->
 
 @asynccontextmanager
 async def running_plane(
-    redis: Redis, prefix: str, org_id: str, folder: Path
+    redis: Redis,
+    prefix: str,
+    org_id: str,
+    folder: Path,
+    *,
+    kafka: str = NO_KAFKA,
+    topic: str = "profile-updates",
+    deadline_s: float = 10.0,
 ) -> AsyncIterator[Plane]:
+    """Serve in this process; only updates and deletions of profiles need Kafka."""
     path = folder / "credentials.json"
     entries = [
         credential("one", "token-1", "key-1", org_id, "prod", "dev"),
@@ -155,21 +171,29 @@ async def running_plane(
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
+    metrics = HttpMetrics()
+    target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=PARTITIONS)
+    producer = UpdateProducer(target, metrics, deadline_s=deadline_s)
+    profiles = Profiles(RedisProfileReader(redis, prefix, PARTITIONS), store, RETENTION_MS)
     application = create_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=Definitions(store, lambda: str(uuid.uuid4())),
-            memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
+            profiles=profiles,
+            updates=ProfileUpdates(
+                profiles, WorkerCheck(topic, PARTITIONS, MAX_RECORD_BYTES), producer
+            ),
             search=Search(keeper),
-            metrics=HttpMetrics(),
+            metrics=metrics,
             checks={"redis": redis_check(redis)},
             background=nothing(),
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store, keeper)
-    try:
-        yield plane
-    finally:
-        for client in plane.clients:
-            await client.aclose()
+    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics)
+    async with producer.running():
+        try:
+            yield plane
+        finally:
+            for client in plane.clients:
+                await client.aclose()

@@ -9,7 +9,7 @@ import pytest
 from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import ProfileKey, RemovedDefinition
 from app.engine.profile import ProfileState
-from app.engine.state_codec import decode
+from app.engine.state_codec import decode, encode
 from app.service.partition import Outcome
 from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
 
@@ -205,6 +205,35 @@ def test_events_before_the_deletion_change_nothing(of: int, applied: int) -> Non
     assert outcome.applied == applied
     assert [one.sequence for one in outcome.changes] == [3] * applied
     assert outcome.added == [KEY] * applied
+
+
+def test_the_stub_holds_sequences_hashes_of_ids_and_the_time_of_the_deletion_alone() -> None:
+    profile = Profile(COUNT.format(1))
+    profile.event(body={"secret": 1}, event_id="u-1")
+    profile.send(1, attributes={"secret": 2}, event_id="u-2")
+
+    profile.send(7, deletes=True)
+
+    stub = profile.state
+    details = {ordinal: detail.sequence for ordinal, detail in stub.details.items()}
+    assert (details, stub.deleted_ms) == ({0: 2}, BASE_MS + 7)
+    ids = stub.recent_ids
+    assert (len(ids), set(ids.times)) == (2, {BASE_MS + 7})
+    only = ProfileState(
+        tag=stub.tag, recent_ids=ids, details=stub.details, deleted_ms=stub.deleted_ms
+    )
+    assert encode(stub) == encode(only)
+
+
+def test_ids_that_were_out_of_their_window_do_not_come_back_with_the_deletion() -> None:
+    profile = Profile(limits=EngineLimits(dedup_ms=10))
+    profile.send(0, attributes={"a": 1}, event_id="u-1")
+    profile.send(5, attributes={"a": 1}, event_id="u-2")
+    profile.send(10, deletes=True)
+
+    assert profile.send(11, attributes={"a": 1}, event_id="u-1").applied == 1
+    assert profile.send(19, attributes={"a": 1}, event_id="u-2").duplicates == 1
+    assert profile.send(20, attributes={"a": 1}, event_id="u-2").applied == 1
 
 
 def test_the_stub_is_forgotten_after_the_retention_time() -> None:
