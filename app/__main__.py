@@ -1,8 +1,8 @@
 """The command line: `segmentation …`, also `python -m app …`.
 
 A command imports what it runs when it runs: `--help` answers at once, and the generator does not
-load Faust. What a person did wrong ends in one clear message and status 2, a service that does not
-answer in status 3; only a bug shows a stack trace.
+load Faust. What the API refuses ends in one clear message and status 1, what a person did wrong in
+status 2, a service that does not answer in status 3; only a bug shows a stack trace.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Annotated
 
 import typer
 
+from app.adapters.cli.control.failures import Failed
+from app.adapters.cli.control.families import FAMILIES
 from app.config import Settings, read_settings, setting_table
 from app.domain.errors import SegmentationError, UserError
 
+_FAILED = 1
 _USER_ERROR = 2
 _SERVICE_ERROR = 3
 
@@ -27,6 +30,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+for family in FAMILIES:
+    cli.add_typer(family)
 
 
 def main() -> None:
@@ -35,7 +40,20 @@ def main() -> None:
         cli()
     except SegmentationError as error:
         sys.stderr.write(f"segmentation: {error.message}\n")
-        sys.exit(_USER_ERROR if isinstance(error, UserError) else _SERVICE_ERROR)
+        sys.exit(_status_of(error))
+
+
+def _status_of(error: SegmentationError) -> int:
+    if isinstance(error, Failed):
+        return _FAILED
+    return _USER_ERROR if isinstance(error, UserError) else _SERVICE_ERROR
+
+
+@cli.callback()
+def _root(context: typer.Context) -> None:
+    from app.bootstrap import api_access
+
+    context.obj = lambda: api_access(read_settings())
 
 
 def _start(process: str) -> Settings:

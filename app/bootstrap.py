@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from app.adapters.cli.clients import KafkaAccess
+    from app.adapters.cli.control.connection import ApiAccess
     from app.adapters.http.auth import Authenticator
     from app.adapters.kafka.recover import RecoverReport
     from app.adapters.kafka.topics import TopicPlan
@@ -60,6 +61,20 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         sandbox_name=settings.default_sandbox_name,
         max_record_bytes=settings.max_record_bytes,
         application_id=settings.application_id,
+    )
+
+
+def api_access(settings: Settings) -> ApiAccess:
+    """Return what the commands of the control plane call, unless options say otherwise."""
+    from app.adapters.cli.control.connection import ApiAccess
+
+    return ApiAccess(
+        url=settings.client_url,
+        token=settings.client_token,
+        api_key=settings.client_api_key,
+        org_id=settings.client_org_id,
+        sandbox_name=settings.client_sandbox_name,
+        ready_file=Path(settings.client_ready_file) if settings.client_ready_file else None,
     )
 
 

@@ -104,6 +104,15 @@ def _url(*schemes: str) -> Kind:
     return Kind("a URL that starts with " + " or ".join(f"{name}://" for name in schemes), parse)
 
 
+def _api_url(value: str) -> str:
+    parts = urlsplit(value)
+    is_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    # A password in it would show where the URL is shown.
+    if not is_web or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("not such a URL")
+    return value
+
+
 def _servers(value: str) -> str:
     servers = [server.strip() for server in value.split(",")]
     for server in servers:
@@ -133,6 +142,7 @@ def _readable_file(value: str) -> str:
 
 _TEXT = Kind("any text but the empty one", _text)
 _FILE = Kind("the path of a file that can be read", _readable_file)
+_API_URL = Kind("a URL with http:// or https://, without user, password and query", _api_url)
 _SERVERS = Kind("host:port, several with commas between", _servers)
 _TOPIC_PREFIX = Kind("up to 200 letters, digits, dots, hyphens and underscores", _topic_prefix)
 _KEY_PREFIX = Kind("text without braces, colons, stars or spaces", _key_prefix)
@@ -258,6 +268,18 @@ class Settings:
         "The one algorithm that a JWT may be signed with.",
     )
     jwt_audience: str = _setting(_TEXT, "", "The `aud` that a JWT must carry.")
+    client_url: str = _setting(
+        _API_URL,
+        "http://127.0.0.1:8080",
+        "API that the commands of the control plane call (docs/cli.md).",
+    )
+    client_token: str = _setting(_TEXT, "", "Access token of these commands.", secret=True)
+    client_api_key: str = _setting(_TEXT, "", "API key of these commands.", secret=True)
+    client_org_id: str = _setting(_TEXT, "", "Organisation that these commands work in.")
+    client_sandbox_name: str = _setting(_TEXT, "prod", "Sandbox that these commands work in.")
+    client_ready_file: str = _setting(
+        _TEXT, "", "Ready file of a local stack, in place of the other `SEG_CLIENT_*`."
+    )
     log_level: str = _setting(
         _choice("debug", "info", "warning", "error"), "info", "Least severe messages logged."
     )
@@ -372,7 +394,9 @@ def _parse(setting: Setting, text: str) -> object:
     try:
         return setting.kind.parse(text)
     except ValueError as error:
-        shown = "(a secret, not shown)" if setting.is_secret else repr(text)
+        # A URL may hold a password where none belongs.
+        is_hidden = setting.is_secret or ("@" in text and "://" in text)
+        shown = "(a secret, not shown)" if is_hidden else repr(text)
         raise ConfigurationError(
             f"{setting.variable}={shown} cannot be used: expected {setting.kind.expected}."
         ) from error
@@ -392,7 +416,17 @@ def _contradictions(settings: Settings) -> list[str]:
         ),
         "SEG_JWT_KEY is set: set SEG_JWT_AUDIENCE to the `aud` that tokens for this service"
         " carry.": bool(settings.jwt_key) and not settings.jwt_audience,
+        "SEG_CLIENT_READY_FILE says where the API is and who calls it: unset it, or the other"
+        " SEG_CLIENT_*.": bool(settings.client_ready_file) and _names_client(settings),
         "SEG_BATCH_MAX_BYTES is less than SEG_MAX_RECORD_BYTES: raise it, so that one record"
         " fits into a batch.": settings.batch_max_bytes < settings.max_record_bytes,
     }
     return [text for text, is_wrong in checks.items() if is_wrong]
+
+
+def _names_client(settings: Settings) -> bool:
+    return any(
+        getattr(settings, row.name) != row.default
+        for row in setting_table()
+        if row.name.startswith("client_") and row.name != "client_ready_file"
+    )

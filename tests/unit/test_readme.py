@@ -9,10 +9,14 @@ import pytest
 import typer
 
 from app.__main__ import cli
+from app.adapters.cli.control.families import FAMILIES
 from app.config import setting_table
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PAGES = ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/architecture.md"]
+_PAGES = [
+    *("README.md", "CONTRIBUTING.md"),
+    *("docs/operations.md", "docs/architecture.md", "docs/cli.md"),
+]
 
 
 def _words(pattern: str, page: str) -> set[str]:
@@ -37,6 +41,7 @@ def test_make_targets_of_the_pages_exist(page):
 @pytest.mark.parametrize("page", _PAGES)
 def test_settings_of_the_pages_exist(page):
     known = {row.variable for row in setting_table()}
+    known |= {row.file_variable for row in setting_table() if row.is_secret}
 
     assert _words(r"\b(SEG_[A-Z_]+[A-Z])\b", page) - {"SEG_TEST"} <= known
 
@@ -55,3 +60,13 @@ def test_every_command_is_described():
 
     missing = {name for name in known - {"version"} if not re.search(rf"`?{name}\b", described)}
     assert missing == set()
+
+
+def test_the_page_of_the_control_plane_lists_every_command_and_no_other():
+    real = {
+        f"{group.info.name} {command.name}"
+        for group in FAMILIES
+        for command in group.registered_commands
+    }
+
+    assert _words(r"^\| `([a-z]+ [a-z]+)", "docs/cli.md") == real

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from app.adapters.cli.control.connection import ApiAccess
 from app.adapters.local.process import ChildProcess
 from app.domain.errors import UserError
 
@@ -60,12 +61,8 @@ class Ready(msgspec.Struct, frozen=True, rename="camel"):
 
     def headers(self) -> dict[str, str]:
         """Return the request headers that the control plane asks for (API reference)."""
-        return {
-            "Authorization": f"Bearer {self.token}",
-            "x-api-key": self.api_key,
-            "x-gw-ims-org-id": self.org_id,
-            "x-sandbox-name": self.sandbox_name,
-        }
+        access = ApiAccess(self.api, self.token, self.api_key, self.org_id, self.sandbox_name)
+        return access.headers()
 
 
 def replaced(before: Pids, after: Pids) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -26,6 +26,7 @@ PAUSE_SECONDS = 0.2
 """Between two rounds, so that a burst of changes is indexed in a few of them."""
 STALE_SECONDS = 10.0
 """Without a look at the source for so long, searches are refused, not answered from the past."""
+_CANCEL_AGAIN_SECONDS = 0.1
 
 Stored: TypeAlias = Mapping[bytes, bytes]
 Decoded: TypeAlias = dict[bytes, tuple[bytes, SearchDocument]]
@@ -111,9 +112,7 @@ class SearchKeeper:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
 
     async def refresh(self) -> None:
         """Index what changed. A tenant whose documents cannot be indexed harms no other.
@@ -180,6 +179,20 @@ class SearchKeeper:
             except Unavailable as error:
                 _log.warning("search-notifications-stopped", reason=error.message)
             await asyncio.sleep(CHECK_SECONDS)
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: a wait that is over in the same moment swallows it (`asyncio.wait_for` of
+    Python 3.11, and what Redis' client does when an answer arrives).
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _decoded(source: SearchSource, read: Stored, before: Decoded) -> Decoded:

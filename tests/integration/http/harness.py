@@ -22,10 +22,14 @@ from app.adapters.http.metrics import HttpMetrics
 from app.adapters.kafka.update_check import WorkerCheck
 from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
 from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.keys import PartitionKeys
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.search_source import RedisSearchSource
 from app.adapters.search.keeper import SearchKeeper
-from app.domain.model import Tenant
+from app.domain.model import ProfileKey, Tenant
+from app.domain.partitioning import partition_of
+from app.engine.profile import ProfileState
+from app.engine.state_codec import encode
 from app.service.definitions import Definitions
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
@@ -110,6 +114,11 @@ class Plane:
     @property
     def tenant(self) -> Tenant:
         return Tenant(self.org_id, "prod")
+
+    async def put_profile(self, profile_id: str, state: ProfileState) -> None:
+        """Store a profile as the worker that owns it would."""
+        keys = PartitionKeys(self.prefix, partition_of(profile_id, PARTITIONS))
+        await self.redis.set(keys.state(ProfileKey(self.tenant, profile_id)), encode(state))
 
     def headers(self, **changed: str | None) -> dict[str, str]:
         """Return the headers of a good call; `None` leaves one out."""

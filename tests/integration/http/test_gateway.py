@@ -6,13 +6,9 @@ import httpx
 import pytest
 
 from app.adapters.http.gateway import MAX_BODY_BYTES
-from app.adapters.redis.keys import PartitionKeys
-from app.domain.model import ProfileKey
-from app.domain.partitioning import partition_of
 from app.engine.profile import ProfileState
-from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
-from tests.integration.http.harness import DEFINITIONS, PARTITIONS, Plane, definition_body
+from tests.integration.http.harness import DEFINITIONS, Plane, definition_body
 
 pytestmark = pytest.mark.redis
 
@@ -160,11 +156,6 @@ async def test_the_openapi_document_has_examples_and_security(client: httpx.Asyn
     )
 
 
-async def stored(plane: Plane, profile_id: str, state: ProfileState) -> None:
-    keys = PartitionKeys(plane.prefix, partition_of(profile_id, PARTITIONS))
-    await plane.redis.set(keys.state(ProfileKey(plane.tenant, profile_id)), encode(state))
-
-
 async def test_the_membership_of_a_profile(plane: Plane) -> None:
     client = plane.client()
     ids = []
@@ -173,7 +164,7 @@ async def test_the_membership_of_a_profile(plane: Plane) -> None:
         ids.append(created.json()["id"])
     details = {ordinal: Detail(1_767_607_200_000 + ordinal, 1) for ordinal in range(3)}
     state = ProfileState(members=b"\x01", details=DetailTable(details), created=True)
-    await stored(plane, "p/1 ø", state)
+    await plane.put_profile("p/1 ø", state)
     assert len((await client.get("/profiles/p%2F1%20%C3%B8/membership")).json()) == 2
     await client.delete(f"{DEFINITIONS}/{ids[2]}")
     answer = await client.get("/profiles/p%2F1%20%C3%B8/membership")
@@ -195,9 +186,9 @@ async def test_the_membership_of_a_profile(plane: Plane) -> None:
 async def test_a_profile_that_is_not_there_is_404(plane: Plane) -> None:
     path = "/profiles/p1/membership"
     assert (await plane.client().get(path)).status_code == 404
-    await stored(plane, "p1", ProfileState(created=False, deleted_ms=1))
+    await plane.put_profile("p1", ProfileState(created=False, deleted_ms=1))
     assert (await plane.client().get(path)).status_code == 404
-    await stored(plane, "p1", ProfileState(created=True))
+    await plane.put_profile("p1", ProfileState(created=True))
     assert (await plane.client().get(path)).status_code == 200
     assert (await plane.client(x_sandbox_name="dev").get(path)).status_code == 404
     assert (await plane.other_client().get(path)).status_code == 404

@@ -84,6 +84,13 @@ def _status(ready: Ready, token: str) -> int:
     return httpx.get(url, headers=headers, timeout=10).status_code
 
 
+def _listed_with(ready_file: Path) -> tuple[int, str]:
+    """List definitions as a user of the stack would; return status and messages."""
+    command = [sys.executable, "-m", "app", "definitions", "list", "--ready-file", str(ready_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode, done.stderr
+
+
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
 def test_it_restarts_what_dies_ends_cleanly_and_continues(tmp_path):
@@ -95,6 +102,7 @@ def test_it_restarts_what_dies_ends_cleanly_and_continues(tmp_path):
         assert all(_is_running(pid) for pid in _pids(first))
         assert _status(first, first["token"]) == 200
         assert _status(first, "another") == 401
+        assert _listed_with(ready_file) == (0, "There are no segment definitions.\n")
 
         [worker] = first["pids"]["workers"]
         os.kill(worker, signal.SIGKILL)

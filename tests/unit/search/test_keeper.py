@@ -142,3 +142,28 @@ async def test_changes_are_followed_with_and_without_a_notice(
             source.notices.put_nowait(ONE)
         while names(keeper, ONE) != {"a"}:
             await asyncio.sleep(0.01)
+
+
+async def test_it_stops_although_a_wait_swallowed_the_cancellation() -> None:
+    class Deaf(Source):
+        """Its first answer arrives in the moment of the cancellation, as of a client library."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = asyncio.Event()
+            self.swallowed = False
+
+        async def revisions(self) -> dict[Tenant, str]:
+            self.asked.set()
+            if not self.swallowed:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    self.swallowed = True
+            return {}
+
+    source = Deaf()
+    async with asyncio.timeout(10):
+        async with SearchKeeper([source]).running():
+            await source.asked.wait()
+    assert source.swallowed
