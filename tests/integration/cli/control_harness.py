@@ -116,7 +116,7 @@ class Control:
 
     async def _mark_live(self) -> None:
         loaded = await self.plane.store.load(self.plane.tenant)
-        await self.plane.store.mark_live(self.plane.tenant, loaded.tag)
+        await self.plane.store.report_backfill(self.plane.tenant, loaded.tag, 0, 1, 1.0)
 
     def mark_live(self) -> None:
         """Report, as workers do, that all profiles are evaluated by what there is."""

@@ -131,21 +131,11 @@ def _problem(document: JsonObject, timeout_s: float) -> str:
 
 
 def progress_percent(document: JsonObject) -> float | None:
-    """Return how far the evaluation of a definition is, 0 to 100; None when it is not known.
-
-    `evaluationProgress` is a number of percent, or an object with `percent`, or with
-    `partitionsDone` and `partitions`.
-    """
+    """Return how far the evaluation of a definition is, 0 to 100; None when it is not known."""
     if document.get("evaluationState") == "LIVE":
         return 100.0
     progress = document.get("evaluationProgress")
-    if isinstance(progress, dict):
-        percent = _number(progress.get("percent"))
-        done, of = _number(progress.get("partitionsDone")), _number(progress.get("partitions"))
-        if percent is None and done is not None and of:
-            percent = 100 * done / of
-    else:
-        percent = _number(progress)
+    percent = _number(progress.get("percent")) if isinstance(progress, dict) else None
     return None if percent is None else min(max(percent, 0.0), 100.0)
 
 
