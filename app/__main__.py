@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from app.adapters.cli.control.failures import Failed
-from app.adapters.cli.control.families import FAMILIES
+from app.adapters.cli.control.families import add_families
 from app.config import Settings, read_settings, setting_table
 from app.domain.errors import SegmentationError, UserError
 
@@ -30,8 +30,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for family in FAMILIES:
-    cli.add_typer(family)
+add_families(cli)
 
 
 def main() -> None:

@@ -99,6 +99,14 @@ def test_a_list_of_many_pages_is_whole_and_in_order(control: Control) -> None:
     assert [one["id"] for one in some.documents] == ids[:2:-1]
 
 
+def test_in_a_pipe_nothing_is_cut_and_no_line_ends_in_blanks(control: Control) -> None:
+    name = "long name " * 30 + "end"
+    control.create(name)
+    control.create("short")
+    head, *rows = control.good("definitions", "list").out.split("\n")[:-1]
+    assert [row[head.index("NAME") :] for row in rows] == ["short", name]
+
+
 def test_an_empty_list_says_so_beside_the_output(control: Control) -> None:
     done = control.good("definitions", "list", "--json")
     assert (done.out, done.err) == ("", "There are no segment definitions.\n")

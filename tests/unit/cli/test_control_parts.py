@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.__main__ import cli
+from app.adapters.cli.control import families
 from app.adapters.cli.control.answers import failure, parsed
 from app.adapters.cli.control.failures import Refused
-from app.adapters.cli.control.families import FAMILIES
+from app.adapters.cli.control.families import FAMILIES, commands_of
 from app.adapters.cli.control.lists import Page, limited
 from app.adapters.cli.control.waiting import progress_percent
 from app.domain.errors import Unavailable
@@ -115,9 +116,12 @@ def test_only_a_json_object_is_an_answer(content: bytes) -> None:
     assert parsed(content) is None
 
 
-def test_all_families_are_registered() -> None:
-    registered = {group.typer_instance for group in cli.registered_groups}
-    assert set(FAMILIES) <= registered
+def test_every_family_has_commands_and_every_module_with_commands_is_a_family() -> None:
+    folder = Path(families.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py") if "@command(group" in path.read_text()}
+    modules.discard("commands")
+    assert set(FAMILIES) == modules
+    assert all(commands_of(name).commands for name in FAMILIES)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["definitions", "--help"], ["version"]])
@@ -125,3 +129,5 @@ def test_help_loads_neither_engine_nor_client(arguments: list[str]) -> None:
     status, modules = loaded_by(*arguments)
     assert status == 0
     assert modules & (ENGINE | {"httpx", "rich"}) == set()
+    is_asked = arguments[0] == "definitions"
+    assert ("app.adapters.cli.control.definitions" in modules) == is_asked

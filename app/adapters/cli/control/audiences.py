@@ -33,7 +33,7 @@ from app.domain.model import JsonObject
 
 _COLLECTION = f"{BASE_PATH}/audiences"
 
-group = family("audiences", "Segment definitions with their lifecycle and labels.")
+group = family()
 
 _FIELDS = (
     named("id", "id"),

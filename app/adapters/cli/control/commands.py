@@ -35,9 +35,9 @@ class Session:
     out: Output
 
 
-def family(name: str, help: str) -> typer.Typer:
+def family() -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(name=name, help=help, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(rich_markup_mode=None)
 
 
 def command(group: typer.Typer, name: str) -> Callable[[Run], Run]:

@@ -26,7 +26,7 @@ from app.adapters.cli.control.waiting import (
 
 _COLLECTION = f"{BASE_PATH}/segment/definitions"
 
-group = family("definitions", "Segment definitions.")
+group = family()
 
 _EDITABLE = (
     *("name", "description", "expression", "schema"),

@@ -1,7 +1,46 @@
-"""All families of commands; a new one is a module and a line here."""
+"""All families of commands; a new one is a module and a line here.
+
+The module is imported when a command of it is asked for: `segmentation --help`, and every worker
+that starts, pays for none of them.
+"""
 
 from __future__ import annotations
 
-from app.adapters.cli.control import audiences, definitions, profiles, search
+from importlib import import_module
+from typing import Any
 
-FAMILIES = (definitions.group, audiences.group, search.group, profiles.group)
+import typer
+from typer.core import TyperGroup
+
+FAMILIES = {
+    "definitions": "Segment definitions.",
+    "audiences": "Segment definitions with their lifecycle and labels.",
+    "search": "Full text over segment definitions.",
+    "profiles": "What is stored of a profile.",
+}
+"""Help text by name of the module, which has its commands in `group`."""
+
+
+def add_families(cli: typer.Typer) -> None:
+    """Add all families to the command line."""
+    for name, text in FAMILIES.items():
+        group = typer.Typer(help=text, no_args_is_help=True, cls=_Family, rich_markup_mode=None)
+        cli.add_typer(group, name=name)
+
+
+def commands_of(name: str) -> TyperGroup:
+    """Return the commands of a family; imports its module."""
+    module = import_module(f"app.adapters.cli.control.{name}")
+    return typer.main.get_group(module.group)
+
+
+class _Family(TyperGroup):
+    """A family whose module is not imported yet."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, in the order of the module."""
+        return commands_of(str(self.name)).list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, None when there is none of that name."""
+        return commands_of(str(self.name)).get_command(ctx, cmd_name)

@@ -11,7 +11,7 @@ from app.adapters.cli.control.output import ID_WIDTH, named
 from app.adapters.cli.control.paths import item
 from app.domain.model import JsonObject
 
-group = family("profiles", "What is stored of a profile.")
+group = family()
 
 _COLUMNS = (
     named("SEGMENT", "segment", ID_WIDTH),

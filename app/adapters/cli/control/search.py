@@ -18,7 +18,7 @@ _SCHEMA = {"schema.name": "_xdm.context.segmentdefinition"}
 _SUCCESS = "Success"
 _MAX_PAGE_SIZE = 50
 
-group = family("search", "Full text over segment definitions.")
+group = family()
 
 _NAMESPACE_COLUMNS = (named("COUNT", "count", 7), named("NAMESPACE", "namespace"))
 _ENTITY_COLUMNS = (
