@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+_GRACE_S = 1.0
+
+
 async def within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
-    """Await a call for so long at most, then cancel it and let go of it.
+    """Await a call for so long at most, then cancel it and, if it does not heed that, let go of it.
 
     `asyncio.wait_for` waits for the end of what it cancelled. aiokafka swallows cancellations
-    while it closes, and where its broker went away at the wrong moment that end never comes.
+    while it closes, and where its broker went away at the wrong moment that end never comes. A
+    moment it gets, to close what it had opened.
 
     Raises:
         TimeoutError: There was no result in time; the call may still be running.
@@ -27,6 +31,7 @@ async def within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
     finally:
         if not task.done():
             task.cancel()
+            await asyncio.wait({task}, timeout=_GRACE_S)
             task.add_done_callback(_read_error)
 
 
