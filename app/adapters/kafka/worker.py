@@ -26,6 +26,7 @@ from app.adapters.kafka.backfill_reports import BackfillReporter
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.health import HealthServer
+from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
     ignore_unread_errors,
     shorten_sender_errors,
@@ -44,8 +45,10 @@ from app.adapters.kafka.transport import (
     RecordBatch,
 )
 from app.adapters.redis.connection import check_server
+from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import SegmentationError, Unavailable
+from app.domain.jobs import JobSource
 from app.domain.limits import EngineLimits
 from app.domain.ports import DefinitionSource
 from app.service.partition import PartitionEngine
@@ -123,6 +126,7 @@ class Worker:
         source: DefinitionSource,
         make_engine: Any = PartitionEngine,
         keeper: CatalogueKeeper | None = None,
+        jobs: JobSource | None = None,
     ) -> None:
         self._options = options
         self._redis = redis
@@ -151,6 +155,8 @@ class Worker:
             self._catalogues.refresh,
         )
         self._reporter = BackfillReporter(source, self.stream.owners, options.rules.partitions)
+        jobs = jobs or RedisJobSource(redis, options.redis_prefix)
+        self._jobs = JobAgent(jobs, self.stream.owners, options.rules.partitions)
         self.assignment = Assignment(
             self.stream,
             self._acquisition,
@@ -187,6 +193,7 @@ class Worker:
                 asyncio.create_task(self.stream.run(), name="stream"),
                 asyncio.create_task(self._watch(), name="watchdog"),
                 asyncio.create_task(self._reporter.run(), name="backfill-reports"),
+                asyncio.create_task(self._jobs.run(), name="segment-jobs"),
             ]
             await self._start_app()
             freeze_memory()

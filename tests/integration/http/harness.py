@@ -18,13 +18,16 @@ from starlette.types import ASGIApp
 from app.adapters.http.application import Parts, create_application
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
+from app.adapters.http.definitions import now_ms
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.search_source import RedisSearchSource
 from app.adapters.search.keeper import SearchKeeper
 from app.domain.model import Tenant
 from app.service.definitions import Definitions
+from app.service.jobs import Jobs
 from app.service.profile_memberships import ProfileMemberships
 from app.service.search import Search
 
@@ -159,6 +162,7 @@ async def running_plane(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=Definitions(store, lambda: str(uuid.uuid4())),
+            jobs=Jobs(RedisJobStore(redis, prefix), store, lambda: str(uuid.uuid4()), now_ms),
             memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
             search=Search(keeper),
             metrics=HttpMetrics(),
