@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 async def api_background(
     redis: Redis, relays: Sequence[Relay], keeper: SearchKeeper
 ) -> AsyncIterator[None]:
-    """Relay what changed and index definitions while the application runs, then close the connections.
+    """Relay what changed and index definitions while the application runs; then close Redis.
 
     Redis may be away at the start: the service then is not ready until it is back.
 

@@ -100,6 +100,7 @@ class Plane:
     application: ASGIApp
     store: RedisDefinitionStore
     keeper: SearchKeeper
+    jobs: RedisJobStore
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -157,12 +158,13 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
+    jobs = RedisJobStore(redis, prefix)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     application = create_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=Definitions(store, lambda: str(uuid.uuid4())),
-            jobs=Jobs(RedisJobStore(redis, prefix), store, lambda: str(uuid.uuid4()), now_ms),
+            jobs=Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
             memberships=ProfileMemberships(RedisProfileReader(redis, prefix, PARTITIONS), store),
             search=Search(keeper),
             metrics=HttpMetrics(),
@@ -171,7 +173,7 @@ async def running_plane(
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store, keeper)
+    plane = Plane(redis, prefix, org_id, application, store, keeper, jobs)
     try:
         yield plane
     finally:
