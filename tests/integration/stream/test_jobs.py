@@ -13,6 +13,7 @@ from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.job_store import RedisJobStore
 from app.domain.model import Tenant
 from app.service.job_document import job_document
+from app.service.job_scan import Tally
 from app.service.jobs import JobCall, Jobs
 from tests.integration.stream.harness import eventually, owned
 from tests.integration.stream.test_backfill import ADULT, BUYER, World, entered, is_applied, names
@@ -261,3 +262,75 @@ async def test_an_origin_starts_one_job(lone):
     assert job["source"] == "scheduler"
     assert job["requestId"] == "s-1-1700000000000"
     assert job["properties"]["scheduleId"] == "s-1"
+
+
+async def test_a_profile_that_the_engine_fails_on_is_skipped_and_said(lone, monkeypatch):
+    add = Tally.add
+
+    def failing(self, profile):
+        if profile.attributes["age"] == 41:
+            raise RuntimeError("told to fail")
+        add(self, profile)
+
+    monkeypatch.setattr(Tally, "add", failing)
+    async with lone.working():
+        await slow(lone, 30)
+        await lone.send(("p-7", {"attributes": {"age": 41}}))
+        await eventually(lambda: is_applied(lone, 31))
+        job = await lone.ended(await lone.start("adult"), 60)
+        assert job["status"] == "SUCCEEDED"
+        assert realized(job) == (29, {"adult": 29})
+        (error,) = job["errors"]
+        assert error["code"] == "profiles-skipped"
+        assert error["msg"].startswith("1 profiles")
+
+
+async def test_a_worker_fenced_in_a_job_goes_on_and_counts_once(lone):
+    async with lone.working(slice_size=2) as worker:
+        await slow(lone, 200)
+        job_id = await lone.start("adult")
+        await eventually(lambda: counted(worker) >= 20)
+        await lone.store.claim(0, 1, 0, may_begin=False)
+        assert realized(await lone.ended(job_id, 60)) == (200, {"adult": 200})
+        assert worker.metrics.fenced.labels("redis")._value.get() == 1
+
+
+async def test_live_updates_go_on_during_a_job(lone):
+    async with lone.working(slice_size=2) as worker:
+        await slow(lone, 300)
+        job_id = await lone.start("adult")
+        await eventually(lambda: counted(worker) >= 10)
+        await lone.send(*[(name, {"attributes": {"age": 41}}) for name in names(100)])
+        await eventually(lambda: is_applied(lone, 400))
+        assert counted(worker) < 300, "the updates waited for the job"
+        assert realized(await lone.ended(job_id)) == (300, {"adult": 300})
+
+
+async def test_two_tenants_count_their_own(lone):
+    other = JobWorld(lone.bootstrap, lone.redis_url, names=lone.names, partitions=1)
+    other.tenant = Tenant(lone.tenant.org_id, "dev")
+    async with lone.working():
+        await slow(lone, 10)
+        await other.live(adult=ADULT)
+        theirs = {"sandboxName": "dev", "attributes": {"age": 50}}
+        await lone.send(*[(f"d-{n}", {**theirs, "profileId": f"d-{n}"}) for n in range(4)])
+        await eventually(lambda: is_applied(lone, 14))
+        mine, foreign = await lone.start(), await other.start()
+        assert realized(await lone.ended(mine)) == (10, {"adult": 10})
+        assert realized(await other.ended(foreign)) == (4, {"adult": 4})
+    await other.close()
+
+
+async def test_a_count_that_was_not_reported_is_reported_by_the_next_owner(lone, monkeypatch):
+    async def silent(*_):
+        return 0
+
+    async with lone.working() as first:
+        await slow(lone, 20)
+        monkeypatch.setattr(first._jobs._source, "report", silent)
+        job_id = await lone.start("adult")
+        await eventually(lambda: counted(first) == 20)
+    assert (await lone.job(job_id))["status"] == "PROCESSING"
+    async with lone.working() as second:
+        assert realized(await lone.ended(job_id)) == (20, {"adult": 20})
+        assert counted(second) == 0
