@@ -107,12 +107,14 @@ class JobTask:
     Attributes:
         number: Of the catalogue that brought the newest of its definitions; an older one does not
             know them all.
-        segments: What is counted; empty only where workers need not know.
+        segments: What is counted.
+        asked: Version of each further definition that those ask with `inSegment`, at any depth.
     """
 
     job_id: str
     number: int
     segments: tuple[JobSegment, ...]
+    asked: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,15 +224,15 @@ def _number(catalogue: Catalogue) -> int:
 def _misfit(task: JobTask, catalogue: Catalogue) -> JobError | None:
     """Return why a job cannot count under a catalogue."""
     versions = {one.segment_id: one.version for one in catalogue.definitions}
-    for segment in task.segments:
-        name = segment.segment_id
+    named = [(one.segment_id, one.version) for one in task.segments]
+    for name, version in (*named, *task.asked):
         if name in catalogue.failures:
             text = f"segment definition {name!r} cannot be evaluated: {catalogue.failures[name]}"
             return JobError("definition-failed", text)
-        if versions.get(name) != segment.version:
+        if versions.get(name) != version:
             return JobError(
                 "definition-changed",
-                f"segment definition {name!r} was changed or removed while the job ran; it was"
-                f" asked for in version {segment.version}. Start a new job.",
+                f"segment definition {name!r} was changed or removed before the job had ended;"
+                f" the job began with version {version} of it. Start a new one.",
             )
     return None

@@ -166,6 +166,7 @@ class Jobs:
                 found = [one for one in every if one.is_evaluated and one.state != FAILED]
             else:
                 found = await self._asked(tenant, segment_ids)
+            further = await self._further(tenant, found)
             if (await self._definitions.head(tenant)).revision == head.revision:
                 break
         else:
@@ -174,7 +175,22 @@ class Jobs:
         if not found:
             text = "there is no published definition in this sandbox to evaluate"
             raise UserError(text, code="job-invalid")
-        return JobTask(self._new_id(), head.number, tuple(_segment(one) for one in found))
+        segments = tuple(_segment(one) for one in found)
+        return JobTask(self._new_id(), head.number, segments, further)
+
+    async def _further(
+        self, tenant: Tenant, found: Sequence[StoredDefinition]
+    ) -> tuple[tuple[str, int], ...]:
+        """Return the versions of what definitions ask, at any depth, beside themselves."""
+        known = {one.segment_id for one in found}
+        versions: dict[str, int] = {}
+        waiting = list(found)
+        while waiting:
+            asked = {use for one in waiting for use in one.uses} - known
+            known |= asked
+            waiting = list((await self._definitions.get(tenant, sorted(asked))).values())
+            versions |= {one.segment_id: one.version for one in waiting}
+        return tuple(versions.items())
 
     async def _asked(self, tenant: Tenant, ids: Sequence[str]) -> list[StoredDefinition]:
         found = await self._definitions.get(tenant, list(dict.fromkeys(ids)))

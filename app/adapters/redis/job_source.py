@@ -141,5 +141,10 @@ class RedisJobSource:
 
 def task_from(row: Any) -> JobTask:
     """Return the task that `task_row` wrote."""
-    job_id, number, segments = row
-    return JobTask(job_id, number, tuple(JobSegment(*segment) for segment in segments))
+    job_id, number, segments, asked = row
+    return JobTask(
+        job_id,
+        number,
+        tuple(JobSegment(*segment) for segment in segments),
+        tuple((name, version) for name, version in asked),
+    )

@@ -110,7 +110,7 @@ def _encoded(job: NewJob) -> bytes:
     document = asdict(job)
     task = job.task
     segments = [tuple(asdict(segment).values()) for segment in task.segments]
-    document["task"] = (task.job_id, task.number, segments)
+    document["task"] = (task.job_id, task.number, segments, task.asked)
     return orjson.dumps(document)
 
 

@@ -14,6 +14,7 @@ from tests.integration.http.harness import (
     Plane,
     created_audience,
     definition_body,
+    in_segment,
     refusal,
 )
 
@@ -145,6 +146,22 @@ async def test_states_and_cancelling(plane: Plane) -> None:
     refusal(await client.delete(f"{JOBS}/{third}"), 409, "SEG-JOB-ENDED-409")
     refusal(await client.delete(f"{JOBS}/none"), 404, "SEG-JOB-NOT-FOUND-404")
     assert await source.tasks(NOW) == {}
+
+
+async def test_a_job_knows_what_its_definitions_ask_at_any_depth(plane: Plane) -> None:
+    client = plane.client()
+    base = await definition(client, "base")
+    middle = await asking(client, "middle", base)
+    job = await started(client, await asking(client, "top", middle))
+    (task, _) = (await RedisJobSource(plane.redis, plane.prefix).tasks(NOW))[plane.tenant]
+    assert task.asked == ((middle, 1), (base, 1))
+    assert len(job["segments"]) == len(task.segments) == 1
+
+
+async def asking(client: httpx.AsyncClient, name: str, asked: str) -> str:
+    answer = await client.post(DEFINITIONS, json=definition_body(name, in_segment(asked)))
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
 
 
 async def test_only_the_first_report_of_a_partition_counts(plane: Plane) -> None:

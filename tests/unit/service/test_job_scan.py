@@ -127,6 +127,15 @@ def test_an_older_catalogue_waits_and_another_version_fails():
     assert jobs.failures == {}
 
 
+def test_what_a_definition_asks_must_not_change_either():
+    wanted = JobTask("j", 1, task().segments, (("base", 1),))
+    jobs = jobs_of(TENANT, wanted=wanted)
+    jobs.set_catalogue(TENANT, catalogue("3-c", ("adult", 1), ("base", 1)))
+    assert jobs.is_waiting
+    jobs.set_catalogue(TENANT, catalogue("4-d", ("adult", 1), ("base", 2)))
+    assert "'base'" in jobs.failures[TENANT][1].message
+
+
 def test_who_is_done_minds_no_edit():
     jobs = jobs_of(TENANT)
     advance(jobs, None, 1)
