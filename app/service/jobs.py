@@ -38,7 +38,8 @@ class JobStarter(Protocol):
     async def start(self, tenant: Tenant, segment_ids: Sequence[str] | None, *, origin: str) -> str:
         """Start a job over these definitions, None for all that are published; return its id.
 
-        Starting twice with the same origin gives the same job.
+        Starting twice with the same origin gives the same job, for as long as that can be looked
+        up.
         """
         ...
 
