@@ -96,16 +96,24 @@ def build_api(settings: Settings) -> ASGIApp:
 
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
+    from app.adapters.http.definitions import now_ms
     from app.adapters.http.metrics import HttpMetrics
-    from app.adapters.kafka.relay import DefinitionRelay, RelayTarget
+    from app.adapters.kafka.relay import Relay, RelayTarget
     from app.adapters.redis.control_client import connect_control
-    from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
+    from app.adapters.redis.definition_outbox import (
+        RedisDefinitionOutbox,
+        RedisJobOutbox,
+        RedisRelayLease,
+    )
     from app.adapters.redis.definition_store import RedisDefinitionStore
+    from app.adapters.redis.job_source import RedisJobSource
+    from app.adapters.redis.job_store import RedisJobStore
     from app.adapters.redis.profile_reader import RedisProfileReader
     from app.adapters.redis.search_source import RedisSearchSource
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
+    from app.service.jobs import Jobs
     from app.service.profile_updates import ProfileUpdates
     from app.service.profiles import Profiles
     from app.service.search import Search
@@ -115,7 +123,7 @@ def build_api(settings: Settings) -> ASGIApp:
     store = RedisDefinitionStore(redis, prefix)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
-    relay = DefinitionRelay(
+    relay = Relay(
         RedisDefinitionOutbox(redis, prefix),
         RedisRelayLease(redis, prefix),
         RelayTarget(
@@ -133,9 +141,29 @@ def build_api(settings: Settings) -> ASGIApp:
         settings.retention_days * DAY_MS,
     )
     producer = _update_producer(settings, metrics)
+    job_relay = Relay(
+        RedisJobOutbox(redis, prefix),
+        RedisRelayLease(redis, prefix, is_of_jobs=True),
+        RelayTarget(
+            options=kafka_options(settings),
+            topic=f"{settings.topic_prefix}job-events",
+            partitions=settings.partitions,
+            transactional_id=f"{settings.application_id}-jobs",
+        ),
+        metrics.job_relay,
+        RedisJobSource(redis, prefix).changed,
+        name="job",
+    )
     parts = Parts(
         authenticator=_authenticator(settings),
         definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
+        jobs=Jobs(
+            RedisJobStore(redis, prefix),
+            store,
+            lambda: str(uuid.uuid4()),
+            now_ms,
+            settings.job_history_days * DAY_MS,
+        ),
         profiles=profiles,
         updates=ProfileUpdates(profiles, _update_check(settings), producer),
         search=Search(keeper),
@@ -143,9 +171,10 @@ def build_api(settings: Settings) -> ASGIApp:
         checks={
             "redis": redis_check(redis),
             "relay": relay.problem,
+            "job-relay": job_relay.problem,
             "search": keeper.problem,
         },
-        background=api_background(redis, relay, keeper, producer),
+        background=api_background(redis, [relay, job_relay], keeper, producer),
     )
     return create_application(parts, version("segmentation-service"))
 
@@ -225,12 +254,14 @@ class WorkerProcess:
         from app.adapters.redis.connection import connect
         from app.adapters.redis.control_client import connect_control
         from app.adapters.redis.definition_source import RedisDefinitionSource
+        from app.adapters.redis.job_source import RedisJobSource
 
         settings = self._settings
         redis, control = connect(settings.redis_url), connect_control(settings.redis_url)
         source = RedisDefinitionSource(control, settings.redis_key_prefix)
         try:
-            return await Worker(worker_options(settings), redis, source).run()
+            jobs = RedisJobSource(control, settings.redis_key_prefix)
+            return await Worker(worker_options(settings), redis, source, jobs=jobs).run()
         finally:
             await redis.aclose()
             await control.aclose()

@@ -237,6 +237,9 @@ class Settings:
         256,
         "Profiles that a worker brings to changed definitions at once, between live updates.",
     )
+    job_history_days: int = _setting(
+        _integer(1, 3_650), 30, "Days for which a segment job that has ended can be looked up."
+    )
     session_timeout_ms: int = _setting(
         _integer(1_000, 600_000),
         10_000,

@@ -214,6 +214,10 @@ class DetailTable:
         """Return all pairs, oldest first."""
         return self._open().items()
 
+    def ordinals(self) -> KeysView[int]:
+        """Return the segments, oldest first."""
+        return self._open().keys()
+
     def packed(self) -> bytes:
         """Return the stored form."""
         if self._packed is None:

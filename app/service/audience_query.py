@@ -104,16 +104,16 @@ def _is_wanted(definition: StoredDefinition, query: AudienceQuery) -> bool:
 
 
 def _has_properties(document: JsonObject, query: AudienceQuery) -> bool:
-    return all(value in _texts_at(document, field.split(".")) for field, value in query.properties)
+    return all(value in texts_at(document, field.split(".")) for field, value in query.properties)
 
 
-def _texts_at(found: Any, path: list[str]) -> Iterator[str]:
+def texts_at(found: Any, path: list[str]) -> Iterator[str]:
     """Yield what a path leads to as texts; of a list, each of its items."""
     if isinstance(found, list):
         for item in found:
-            yield from _texts_at(item, path)
+            yield from texts_at(item, path)
     elif isinstance(found, dict):
         if path and path[0] in found:
-            yield from _texts_at(found[path[0]], path[1:])
+            yield from texts_at(found[path[0]], path[1:])
     elif not path:
         yield str(found).lower() if isinstance(found, bool) else str(found)

@@ -82,6 +82,11 @@ class Suspects:
             return
         self.until = (scan.tenant, scan.tag, following)
 
+    @property
+    def searched(self) -> str | None:
+        """Tag of the slices in which a profile is searched at present; None for no search."""
+        return self.until[1] if self.size and self.until is not None else None
+
     def limit(self, tenant: Tenant, tag: str, start: int) -> int:
         """Return how many profiles the next slice has at most; 0 where nothing is suspected."""
         if self.size and self.until is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -70,7 +70,7 @@ class DefinitionPage:
     items: tuple[StoredDefinition, ...]
 
 
-def parse_sort(text: str | None, fields: SortFields = SORT_FIELDS) -> tuple[SortKey, ...]:
+def parse_sort(text: str | None, fields: Collection[str] = SORT_FIELDS) -> tuple[SortKey, ...]:
     """Parse `field:asc,field:desc`; the direction defaults to `asc`.
 
     Raises:
@@ -81,7 +81,7 @@ def parse_sort(text: str | None, fields: SortFields = SORT_FIELDS) -> tuple[Sort
     return tuple(_sort_key(part.strip(), fields) for part in text.split(","))
 
 
-def _sort_key(part: str, fields: SortFields) -> SortKey:
+def _sort_key(part: str, fields: Collection[str]) -> SortKey:
     field, _, direction = part.partition(":")
     if field not in fields or direction not in ("", "asc", "desc"):
         raise UserError(

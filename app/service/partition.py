@@ -20,6 +20,7 @@ from app.engine.profile import ProfileState, next_due
 from app.engine.state_codec import decode
 from app.engine.step import Stepper
 from app.engine.working import Profile
+from app.service.job_scan import Tally
 from app.service.membership import memberships_record
 from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished
@@ -165,6 +166,7 @@ class PartitionEngine:
         clock_ms: int,
         wall_ms: int,
         outdated: Sequence[ProfileKey] = (),
+        tally: Tally | None = None,
     ) -> Outcome:
         """Apply the updates in order, fire the timers of `due`, then bring `outdated` up to date.
 
@@ -176,6 +178,7 @@ class PartitionEngine:
                 the wall clock, never less than the stored clock.
             wall_ms: The clock never runs ahead of this.
             outdated: Profiles to bring to the current definitions, if nothing else did so.
+            tally: Brings its profiles to the definitions and the clock, last of all, and counts.
 
         Returns:
             The outcome; keys of profiles that did not change are absent from it.
@@ -190,6 +193,8 @@ class PartitionEngine:
             self._fire(key, clock_ms)
         for key in outdated:
             self._bring_to_definitions(key, clock_ms)
+        if tally is not None:
+            self._count_memberships(tally, clock_ms)
         outcome.clock_ms = clock_ms
         self._finish()
         return outcome
@@ -325,6 +330,20 @@ class PartitionEngine:
         tenant.stepper.leave_removed(profile, clock_ms, found)
         if found:
             self._emit(key, found, None)
+
+    def _count_memberships(self, tally: Tally, clock_ms: int) -> None:
+        for key in tally.keys:
+            profile = self._profiles[key]
+            # As in `outdated`.
+            profile.was_used = False
+            self._bring_to_definitions(key, clock_ms)
+            state = profile.state
+            if not state.created:
+                continue
+            if state.due_floor_ms <= clock_ms and state.tag != RESTORED_TAG:
+                self._touched[key] = None
+                self._bring_up(key, self._tenant(key.tenant), profile, clock_ms)
+            tally.add(profile)
 
     def _expire_stub(self, profile: Profile, clock_ms: int) -> None:
         """Forget a deleted profile for good once the retention time has passed."""

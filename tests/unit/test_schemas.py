@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"<!-- example: ([a-z-]+) -->\n```json\n(.*?)```", re.S)
 EXAMPLES = [(name, json.loads(text)) for name, text in EXAMPLE.findall(PAGE)]
-UNUSED_YET = {"export-results", "job-events", "commands"}
+UNUSED_YET = {"export-results", "commands"}
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -85,6 +85,8 @@ def changed(name: str, **changes: Any) -> dict[str, Any]:
         ("membership-change", changed("membership-change", extra=1)),
         ("memberships", changed("memberships", segmentMembership={})),
         ("definition", changed("definition", version=0)),
+        ("job-event", changed("job-event", status="DONE")),
+        ("job-event", changed("job-event", sequence=0)),
         ("dead-letter-headers", changed("dead-letter-headers", offset=3)),
         ("output-headers", {"batch": "3/2/118"}),
     ],

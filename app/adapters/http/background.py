@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from redis.asyncio import Redis
 
 from app.adapters.http.health import Check
-from app.adapters.kafka.relay import DefinitionRelay
+from app.adapters.kafka.relay import Relay
 from app.adapters.kafka.update_producer import UpdateProducer
 from app.adapters.redis.connection import check_server, redis_errors
 from app.adapters.search.keeper import SearchKeeper
@@ -20,9 +20,9 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def api_background(
-    redis: Redis, relay: DefinitionRelay, keeper: SearchKeeper, producer: UpdateProducer
+    redis: Redis, relays: Sequence[Relay], keeper: SearchKeeper, producer: UpdateProducer
 ) -> AsyncIterator[None]:
-    """Relay definitions and index them while the application runs, then close the connections.
+    """Relay what changed and index definitions while the application runs; then close Redis.
 
     The producer of updates connects when the first of them comes.
     Redis may be away at the start: the service then is not ready until it is back.
@@ -36,7 +36,11 @@ async def api_background(
     except Unavailable as error:
         _log.warning("redis-away", reason=error.message)
     try:
-        async with relay.running(), keeper.running(), producer.running():
+        async with AsyncExitStack() as stack:
+            for relay in relays:
+                await stack.enter_async_context(relay.running())
+            await stack.enter_async_context(keeper.running())
+            await stack.enter_async_context(producer.running())
             yield
     finally:
         await redis.aclose()

@@ -37,6 +37,11 @@ STATUS = {
     "definitions-not-found": 404,
     "profile-not-found": 404,
     "method-not-allowed": 405,
+    "job-invalid": 400,
+    "job-not-found": 404,
+    "jobs-not-found": 404,
+    "job-ended": 409,
+    "jobs-busy": 429,
     "conflict": 409,
     "catalogue-busy": 409,
     "has-dependents": 409,
@@ -185,7 +190,7 @@ def error_response(request_id: str, error: SegmentationError, path: str = "") ->
     code = code_at(path, error.code)
     if code not in STATUS or code == "internal":
         return internal_response(request_id)
-    headers = {"Retry-After": "1"} if STATUS[code] == 503 else None
+    headers = {"Retry-After": "1"} if STATUS[code] in (429, 503) else None
     return problem_response(request_id, code, _faults(error, code), headers)
 
 

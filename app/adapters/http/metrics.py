@@ -53,6 +53,8 @@ class HttpMetrics:
             registry=self.registry,
         )
 
+        self.job_relay = RelayMetrics(self.registry)
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `seconds` is how long it took."""
         known = method if method in _METHODS else "other"
@@ -82,6 +84,39 @@ class HttpMetrics:
     def text(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
+
+
+class RelayMetrics:
+    """What the relay of job events counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._relayed = Counter(
+            "segmentation_job_events_relayed",
+            "Job events that Kafka acknowledged.",
+            registry=registry,
+        )
+        self._failures = Counter(
+            "segmentation_job_relay_failures",
+            "Rounds of the relay of job events that failed.",
+            registry=registry,
+        )
+        self._active = Gauge(
+            "segmentation_job_relay_active",
+            "1 while this replica relays job events.",
+            registry=registry,
+        )
+
+    def relayed(self, records: int) -> None:
+        """Count events that Kafka acknowledged."""
+        self._relayed.inc(records)
+
+    def failed(self) -> None:
+        """Count a round of the relay that failed and will be tried again."""
+        self._failures.inc()
+
+    def active(self, *, holds: bool) -> None:
+        """Note whether this replica relays, or another one does."""
+        self._active.set(holds)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -142,6 +142,7 @@ class Acquisition:
         owner.offset = int(meta.get(f"offset:{self._topics.updates}", "-1"))
         owner.clock_ms = int(meta.get("clock", "0"))
         owner.backfill.restore(meta)
+        owner.jobs.restore(meta)
         owner.head_ms = found.stored.head_ms
         owner.published_sequence = found.group.sequence or 0
         owner.origins = {

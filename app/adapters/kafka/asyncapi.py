@@ -125,7 +125,13 @@ CHANNELS: Mapping[str, Channel] = {
     "export-results": Channel(
         "Export results", "send", "job id", "Members found by export jobs." + _NOT_YET, {}
     ),
-    "job-events": Channel("Job events", "send", "job id", "State changes of jobs." + _NOT_YET, {}),
+    "job-events": Channel(
+        "Job events",
+        "send",
+        "job id",
+        "Every change of the state of a segment job, in order per job.",
+        {"jobEvent": Message("Job event", "job-event")},
+    ),
     "commands": Channel(
         "Commands",
         "send",

@@ -32,6 +32,7 @@ from app.domain.errors import InvalidUpdate
 from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue
 from app.service.backfill import Backfill, Slice, Suspects
+from app.service.job_scan import PartitionJobs, Tally
 from app.service.partition import Outcome, PartitionEngine
 
 _UNKNOWN = Position(0, None, 0)
@@ -48,6 +49,7 @@ class Work:
         dropped: Profiles whose timer is dropped unfired.
         scan: Slice of profiles to look at, if any; `following` is the smallest hash behind it.
         scanned: Those of them that are not up to date; `looked` is the number of all.
+        tally: Counts the slice, where it is a job's; `scanned` is empty then.
         output: Dead letters and forwarded records.
     """
 
@@ -62,6 +64,7 @@ class Work:
     following: int | None = None
     scanned: list[ProfileKey] = field(default_factory=list)
     looked: int = 0
+    tally: Tally | None = None
     output: list[OutputRecord] = field(default_factory=list)
     dead: int = 0
     forwarded: int = 0
@@ -73,6 +76,8 @@ class Work:
         keys = [update.key for update in self.updates]
         keys.extend(self.due)
         keys.extend(self.scanned)
+        if self.tally is not None:
+            keys.extend(self.tally.keys)
         return keys
 
     @property
@@ -103,7 +108,9 @@ class Owner:
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
         backfill: How far the profiles have been brought to the definitions.
-        suspects: Profiles of a scan that the engine failed on.
+        jobs: How far the segment jobs are.
+        is_job_next: Whose turn it is, where both have profiles to look at.
+        suspects: Profiles of a scan or job that the engine failed on.
         in_flight: Batches read that did not arrive yet.
         polled_in_cycle: Number of the stream's cycle when the last of them was read.
         progress_at: Monotonic clock of the last commit, or of becoming ready.
@@ -138,6 +145,8 @@ class Owner:
     alone_size: int = 1
     is_timer_suspect: bool = False
     backfill: Backfill = field(default_factory=Backfill)
+    jobs: PartitionJobs = field(default_factory=PartitionJobs)
+    is_job_next: bool = False
     suspects: Suspects = field(default_factory=Suspects)
     in_flight: int = 0
     polled_in_cycle: int = 0
@@ -190,7 +199,7 @@ class Owner:
     def may_scan(self) -> bool:
         """Whether a slice of profiles may join the next batch: never while something is amiss."""
         return (
-            self.backfill.is_waiting
+            (self.backfill.is_waiting or self.jobs.is_waiting)
             and self.is_ready
             and self.recovery is None
             and self.offset >= self.alone_until
@@ -199,8 +208,12 @@ class Owner:
     def set_scanned(self, work: Work, keys: list[ProfileKey], following: int | None) -> None:
         """Add the profiles of its slice to a batch, but for those that the engine failed on."""
         work.looked = len(keys)
-        work.scanned = [key for key in keys if key not in self.suspects.bad]
         work.following = following
+        wanted = [key for key in keys if key not in self.suspects.bad]
+        if work.tally is not None:
+            work.tally.set_keys(keys, wanted)
+        else:
+            work.scanned = wanted
 
     def set_due(self, work: Work, due: dict[ProfileKey, int]) -> None:
         """Add due timers to a batch, but for those that the engine failed on."""
@@ -210,9 +223,10 @@ class Owner:
 
     def isolate(self, work: Work) -> None:
         """Remember what the engine failed on, or how to find it."""
-        if work.scan is not None and work.scanned:
+        looked = work.scanned if work.tally is None else work.tally.keys
+        if work.scan is not None and looked:
             # The rest of the batch is suspected only if it fails again without the slice.
-            self.suspects.blame(work.scan, work.scanned, work.following)
+            self.suspects.blame(work.scan, looked, work.following)
             return
         if work.records == 1 and not work.due:
             self.poison.add(work.first)
@@ -304,6 +318,7 @@ class Owner:
         self.engine.set_catalogue(tenant, catalogue)
         self.tags[tenant] = catalogue.tag
         self.dirty.update(self.backfill.begin(tenant, catalogue.tag))
+        self.jobs.set_catalogue(tenant, catalogue)
 
     def _add_dead_letter(self, record: InputRecord, error: InvalidUpdate, work: Work) -> None:
         work.dead += 1
@@ -333,7 +348,7 @@ class Owner:
             meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
             self.ends = {}
         if work.scan is not None:
-            self.dirty.update(self.backfill.advance(work.scan, work.following))
+            self.dirty.update(self._advance(work, work.scan))
         meta.update(self.dirty)
         self.dirty = {}
         stale = [
@@ -353,6 +368,11 @@ class Owner:
             stale,
         )
         return commit, outbox
+
+    def _advance(self, work: Work, scan: Slice) -> dict[str, str]:
+        if work.tally is None:
+            return self.backfill.advance(scan, work.following)
+        return self.jobs.advance(scan.tenant, work.tally, work.following)
 
     def _settle_recovery(self, work: Work, outcome: Outcome) -> bytes | None:
         """Advance a replay; return what its key in Redis becomes, None to leave it."""

@@ -1,4 +1,4 @@
-"""The definition relay: publishes what the definition outbox holds until Kafka has it.
+"""The relay: publishes what an outbox of the control plane holds until Kafka has it.
 
 One replica relays at a time. A record leaves the outbox only after the transaction that carries it
 was committed, so whoever dies in between publishes it again: at least once, in order per
@@ -93,11 +93,14 @@ class RelayCounters(Protocol):
         ...
 
 
-class DefinitionRelay:
-    """Runs inside the api process; survives Kafka and Redis being away.
+class Relay:
+    """Relays definitions or job events, inside the api process.
+
+    It survives Kafka and Redis being away.
 
     Args:
-        changes: Yields whenever a definition changed; only makes the relay quicker.
+        changes: Yields whenever there may be something; only makes the relay quicker.
+        name: For logs and readiness.
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class DefinitionRelay:
         target: RelayTarget,
         counters: RelayCounters,
         changes: Callable[[], AsyncIterator[Tenant]],
+        name: str = "definition",
     ) -> None:
+        self._name = name
         self._outbox = outbox
         self._lease = lease
         self._target = target
@@ -121,8 +126,8 @@ class DefinitionRelay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Relay while the context is open; on leaving it finishes the round and lets go."""
-        loop = asyncio.create_task(self._run(), name="definition-relay")
-        listener = asyncio.create_task(self._listen(), name="definition-relay-listener")
+        loop = asyncio.create_task(self._run(), name=f"{self._name}-relay")
+        listener = asyncio.create_task(self._listen(), name=f"{self._name}-relay-listener")
         try:
             yield
         finally:
@@ -139,7 +144,7 @@ class DefinitionRelay:
         silent = time.monotonic() - self._alive_at
         if silent < _SILENT_SECONDS:
             return None
-        return f"the definition relay has been silent for {silent:.0f} s"
+        return f"the {self._name} relay has been silent for {silent:.0f} s"
 
     async def _listen(self) -> None:
         async for _ in self._changes():
@@ -156,7 +161,7 @@ class DefinitionRelay:
             except Exception as error:
                 self._counters.failed()
                 if failures == 0:
-                    _log.warning("definition-relay-retries", reason=_reason(error))
+                    _log.warning(f"{self._name}-relay-retries", reason=_reason(error))
                 await self._drop_producer()
                 failures += 1
             await self._pause(failures)

@@ -24,6 +24,7 @@ from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.pace import Pace
 from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
 from app.adapters.kafka.scanning import Scanning
+from app.adapters.kafka.slices import next_slice
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import Fenced, SegmentationError, Unavailable
@@ -296,12 +297,12 @@ class Stream:
         if not self._may_take(owner):
             return None
         self._swap_catalogues(owner)
-        scan = None
+        sliced = Work(owner.offset)
         if owner is scanner:
-            scan = owner.backfill.next(self._scanning.limit, owner.suspects)
-        max_records = 0 if scan is not None and scan.is_alone else self._limits.max_records
+            next_slice(owner, self._scanning.limit, sliced)
+        max_records = 0 if sliced.scans_alone else self._limits.max_records
         work = owner.take(max_records, self._limits.max_bytes, self._decoder)
-        work.scan = scan
+        scan, work.scan, work.tally = sliced.scan, sliced.scan, sliced.tally
         clock_ms = owner.clock_ms
         if owner.recovery is not None and work.records == 0 and owner.is_replayed():
             # Whatever the clock had fired before the crash fires first, unheard.
@@ -390,8 +391,9 @@ class Stream:
             batch.outcome = owner.engine.settle(published, batch.clock_ms)
         else:
             due = list(work.due)
+            tally = {} if work.tally is None else {"tally": work.tally}
             batch.outcome = owner.engine.apply(
-                work.updates, due, batch.clock_ms, now_ms, work.scanned
+                work.updates, due, batch.clock_ms, now_ms, work.scanned, **tally
             )
 
     def _guarded(self, batch: Batch, call: Callable[[], T]) -> T | None:
@@ -436,6 +438,7 @@ class Stream:
             batch.owner.head_ms = answer
             batch.owner.progress_at = time.monotonic()
             batch.owner.backfill.committed()
+            batch.owner.jobs.committed()
             self._count(batch)
             if outbox is not None and self._is_owned(batch.owner):
                 transactions += 1
@@ -486,7 +489,7 @@ class Stream:
         if work.due:
             metrics.timers.inc(len(work.due))
         if work.looked:
-            metrics.scanned.inc(work.looked)
+            (metrics.scanned if work.tally is None else metrics.counted).inc(work.looked)
         # One labelled lookup costs more than making the change's record: once per status.
         for status, count in Counter(change.status for change in outcome.changes).items():
             metrics.changes.labels(status).inc(count)

@@ -27,6 +27,7 @@ from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.consumer_thread import ConsumerOptions
 from app.adapters.kafka.health import HealthServer
+from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
     ignore_unread_errors,
     shorten_sender_errors,
@@ -40,8 +41,10 @@ from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream, StreamLimits
 from app.adapters.kafka.transport import BatchConsumer, BatchTransport, RecordBatch
 from app.adapters.redis.connection import check_server
+from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import SegmentationError, Unavailable
+from app.domain.jobs import JobSource
 from app.domain.limits import EngineLimits
 from app.domain.ports import DefinitionSource
 from app.service.partition import PartitionEngine
@@ -119,6 +122,7 @@ class Worker:
         source: DefinitionSource,
         make_engine: Any = PartitionEngine,
         keeper: CatalogueKeeper | None = None,
+        jobs: JobSource | None = None,
     ) -> None:
         self._options = options
         self._redis = redis
@@ -147,6 +151,8 @@ class Worker:
             self._catalogues.refresh,
         )
         self._reporter = BackfillReporter(source, self.stream.owners, options.rules.partitions)
+        jobs = jobs or RedisJobSource(redis, options.redis_prefix)
+        self._jobs = JobAgent(jobs, self.stream.owners, options.rules.partitions)
         self.assignment = Assignment(
             self.stream,
             self._acquisition,
@@ -183,6 +189,7 @@ class Worker:
                 asyncio.create_task(self.stream.run(), name="stream"),
                 asyncio.create_task(self._watch(), name="watchdog"),
                 asyncio.create_task(self._reporter.run(), name="backfill-reports"),
+                asyncio.create_task(self._jobs.run(), name="segment-jobs"),
             ]
             await self._start_app()
             freeze_memory()

@@ -22,17 +22,31 @@ class ControlKeys:
     Attributes:
         tenants: Set of every tenant that ever had a definition.
         changes: Pub/sub channel; a message is the tenant whose definitions changed.
-        relay_lock: Who relays the definition outboxes to Kafka.
+        job_changes: Pub/sub channel; a message is the tenant whose jobs started or were cancelled.
+        relay_lock, job_relay_lock: Who relays the outboxes of definitions and of jobs to Kafka.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.tenants = f"{prefix}:tenants"
         self.changes = f"{prefix}:definitions-changed"
+        self.job_changes = f"{prefix}:jobs-changed"
+        self.job_relay_lock = f"{prefix}:job-relay"
         self.relay_lock = f"{prefix}:definition-relay"
 
     def _of(self, tenant: Tenant, name: str) -> str:
         return f"{self._prefix}:{{t:{tenant_text(tenant)}}}:{name}"
+
+    def job(self, tenant: Tenant, part: str) -> str:
+        """One of the keys of segment jobs.
+
+        Hashes by job id: `documents` as asked for, `states`, `results`. Sorted sets of ids: `order`
+        by creation time, `queue` of the unfinished by number, `ended` by time. `origins`: hash of
+        ids by origin. `counts`: hash by partition, of the job that is being done. `outbox`: stream
+        of the records of the `job-events` topic that Kafka has not acknowledged. `number`: of the
+        last job.
+        """
+        return self._of(tenant, f"job-{part}")
 
     def catalogue(self, tenant: Tenant) -> str:
         """Hash: `revision`, `number`, `tag`, `next-ordinal`."""

@@ -41,14 +41,14 @@ class RedisDefinitionOutbox:
             tenants = sorted(tenant_from(as_text(member)) for member in members)
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for tenant in tenants:
-                    pipeline.xlen(self._keys.outbox(tenant))
+                    pipeline.xlen(self._stream(tenant))
                 lengths = await pipeline.execute()
         return [tenant for tenant, length in zip(tenants, lengths, strict=True) if length]
 
     async def read(self, tenant: Tenant, count: int) -> list[DefinitionRecord]:
         """Return the oldest `count` records; they stay."""
         with redis_errors():
-            rows: Any = await self._redis.xrange(self._keys.outbox(tenant), count=count)
+            rows: Any = await self._redis.xrange(self._stream(tenant), count=count)
         return [
             DefinitionRecord(row, as_text(data[b"key"]), data.get(b"value")) for row, data in rows
         ]
@@ -56,7 +56,17 @@ class RedisDefinitionOutbox:
     async def trim(self, tenant: Tenant, records: Sequence[DefinitionRecord]) -> None:
         """Take out records that Kafka acknowledged."""
         with redis_errors():
-            await self._redis.xdel(self._keys.outbox(tenant), *(one.position for one in records))
+            await self._redis.xdel(self._stream(tenant), *(one.position for one in records))
+
+    def _stream(self, tenant: Tenant) -> str:
+        return self._keys.outbox(tenant)
+
+
+class RedisJobOutbox(RedisDefinitionOutbox):
+    """The same of the `job-events` topic."""
+
+    def _stream(self, tenant: Tenant) -> str:
+        return self._keys.job(tenant, "outbox")
 
 
 class RedisRelayLease:
@@ -66,9 +76,17 @@ class RedisRelayLease:
     transactional id of its Kafka producer.
     """
 
-    def __init__(self, redis: Redis, prefix: str = "seg", lease_ms: int = LEASE_MS) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str = "seg",
+        lease_ms: int = LEASE_MS,
+        *,
+        is_of_jobs: bool = False,
+    ) -> None:
         self._redis = redis
-        self._key = ControlKeys(prefix).relay_lock
+        keys = ControlKeys(prefix)
+        self._key = keys.job_relay_lock if is_of_jobs else keys.relay_lock
         self._token = secrets.token_hex(16)
         self._lease_ms = lease_ms
         self._renew = redis.register_script(_RENEW)

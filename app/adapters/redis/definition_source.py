@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import ControlKeys, tenant_from
 from app.adapters.redis.definition_scripts import REPORT_BACKFILL, REPORT_FAILURES, WHOLE
+from app.adapters.redis.notifications import notifications
 from app.domain.model import DefinitionSet, RemovedDefinition, SegmentDefinition, Tenant
 
 EMPTY_TAG = "0-0"
 """Tag of a tenant that never had a definition."""
-
-_AWAY = (BusyLoadingError, ConnectionError, TimeoutError, OSError)
-_RECONNECT_SECONDS = 0.5
-_MESSAGE_SECONDS = 5.0
 
 
 def as_text(value: Any) -> str:
@@ -87,21 +82,9 @@ class RedisDefinitionSource:
             for tenant, tag in zip(tenants, found, strict=True)
         }
 
-    async def changed(self) -> AsyncGenerator[Tenant, None]:
-        """Yield the tenant of each change; after a lost connection it goes on when Redis is back.
-
-        What changed while Redis was away is not yielded: look at `tags` as well.
-        """
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(self._keys.changes)
-                    while True:
-                        message = await subscription.get_message(timeout=_MESSAGE_SECONDS)
-                        if message is not None:
-                            yield tenant_from(as_text(message["data"]))
-            except _AWAY:
-                await asyncio.sleep(_RECONNECT_SECONDS)
+    def changed(self) -> AsyncGenerator[Tenant, None]:
+        """Yield the tenant of each change, see `notifications`; look at `tags` as well."""
+        return notifications(self._redis, self._keys.changes)
 
     async def report_failures(self, tenant: Tenant, tag: str, failures: Mapping[str, str]) -> None:
         """Make definitions `FAILED`, with a reason by segment id, unless edited after `tag`."""

@@ -223,8 +223,8 @@ class RedisPartitionStore:
             limit: Number of profiles, at least 1.
 
         Returns:
-            The profiles, and the hash to go on from; None where there are no more. Profiles that
-            share this hash with the last one returned are returned again.
+            The profiles, and the hash to go on from; None where there are no more. Those that have
+            this hash are left for the next call, so that each is returned once.
         """
         key = self.keys(partition).profiles(tenant)
         while True:
@@ -237,7 +237,12 @@ class RedisPartitionStore:
                 break
             # All of them have one hash: the next call would begin where this one did.
             limit *= 2
-        return [ProfileKey(tenant, name.decode()) for name, _ in found[:limit]], following
+        keys = [
+            ProfileKey(tenant, name.decode())
+            for name, score in found[:limit]
+            if int(score) != following
+        ]
+        return keys, following
 
     async def commit(self, commits: Sequence[Commit]) -> list[int | Fenced | None]:
         """Write the batches of several partitions in one round trip.

@@ -18,10 +18,12 @@ from starlette.types import ASGIApp
 from app.adapters.http.application import Parts, create_application
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
+from app.adapters.http.definitions import now_ms
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.kafka.update_check import WorkerCheck
 from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
 from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.keys import PartitionKeys
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.search_source import RedisSearchSource
@@ -31,6 +33,7 @@ from app.domain.partitioning import partition_of
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.service.definitions import Definitions
+from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
 from app.service.search import Search
@@ -109,6 +112,7 @@ class Plane:
     store: RedisDefinitionStore
     keeper: SearchKeeper
     metrics: HttpMetrics
+    jobs: RedisJobStore
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -179,6 +183,7 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
+    jobs = RedisJobStore(redis, prefix)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
     target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=PARTITIONS)
@@ -192,6 +197,7 @@ async def running_plane(
             updates=ProfileUpdates(
                 profiles, WorkerCheck(topic, PARTITIONS, MAX_RECORD_BYTES), producer
             ),
+            jobs=Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
             search=Search(keeper),
             metrics=metrics,
             checks={"redis": redis_check(redis)},
@@ -199,7 +205,7 @@ async def running_plane(
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics)
+    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics, jobs)
     async with producer.running():
         try:
             yield plane

@@ -23,6 +23,7 @@ from tests.integration.http.harness import (
     definition_body,
     in_segment,
 )
+from tests.integration.http.test_jobs_api import done, started
 
 pytestmark = pytest.mark.redis
 
@@ -31,7 +32,8 @@ COLLECTION = "/segment/definitions"
 ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
 SEARCH = "/search"
-SERVED = (COLLECTION, SEARCH, "/audiences")
+JOBS = "/segment/jobs"
+SERVED = (COLLECTION, SEARCH, "/audiences", JOBS)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -106,6 +108,12 @@ SEARCH_SLIPS: dict[str, Json] = {
     },
     "SearchNamespaceList": {"totalCount": {"type": "integer"}},
     "SearchEntityObject": {"sourceId": {"type": "string"}},
+}
+
+PARAMETERS = {
+    "{SEGMENT_ID}": "{segmentId}",
+    "{AUDIENCE_ID}": "{audienceId}",
+    "{SEGMENT_JOB_ID}": "{segmentJobId}",
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
@@ -248,7 +256,9 @@ async def test_every_published_operation_and_parameter_is_served(
     for path, operations in published["paths"].items():
         if not path.startswith(SERVED):
             continue
-        ours_of = path.replace("SEGMENT_ID", "segmentId").replace("AUDIENCE_ID", "audienceId")
+        ours_of = path
+        for theirs, our in PARAMETERS.items():
+            ours_of = ours_of.replace(theirs, our)
         served = ours[BASE + ours_of]
         for method, operation in operations.items():
             names = {one["name"] for one in served[method].get("parameters", [])}
@@ -320,6 +330,42 @@ async def test_the_published_examples_of_audiences_are_taken(
     refused = await client.put(path, json=examples["UpdateAudienceName"]["value"])
     assert refused.status_code == 400
     assert "external audiences are not taken" in refused.json()["title"]
+
+
+async def test_every_answer_about_jobs_has_the_published_shape(
+    published: Json, plane: Plane
+) -> None:
+    client, path = plane.client(), f"{BASE}{JOBS}"
+    item, bulk = f"{JOBS}/{{SEGMENT_JOB_ID}}", f"{JOBS}/bulk-get"
+    one = (await client.post(DEFINITIONS, json=definition_body("counted"))).json()["id"]
+    created = await client.post(path, json=[{"segmentId": one}])
+    job = check(published, created, "post", JOBS, 200)
+    await done(plane, 3)
+    ended = check(published, await client.get(f"{path}/{job['id']}"), "get", item, 200)
+    listed = check(published, await client.get(path), "get", JOBS, 200)
+    asked = {"ids": [{"id": job["id"]}]}
+    found = check(published, await client.post(f"{path}/bulk-get", json=asked), "post", bulk, 207)
+    shape = published["components"]["schemas"]["SegmentJob"]["properties"]
+    for answer in (job, ended, *listed["children"], *found["results"].values()):
+        only_documented_fields(published, answer, "SegmentJob")
+        # A model is named in the schema and in no sample; the others are there when they apply.
+        assert set(shape) - set(answer) == {"modelName", "errors", "properties"}
+    assert set(ended["metrics"]) == set(shape["metrics"]["properties"])
+    await started(client, one)
+    waiting = (await started(client, one))["id"]
+    assert (await client.delete(f"{path}/{waiting}")).status_code == 204
+
+
+async def test_the_published_example_of_a_job_is_taken(
+    published: Json, client: httpx.AsyncClient
+) -> None:
+    request = published["paths"][JOBS]["post"]["requestBody"]["content"]["application/json"]
+    one = (await client.post(DEFINITIONS, json=definition_body("counted"))).json()["id"]
+    sent = json.loads(
+        json.dumps(request["example"]).replace(request["example"][0]["segmentId"], one)
+    )
+    answer = await client.post(f"{BASE}{JOBS}", json=sent)
+    assert answer.json()["segments"][0]["segmentId"] == one
 
 
 def problem_types(published: Json) -> dict[str, int]:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
 from app.adapters.http.metrics import HttpMetrics
-from app.adapters.kafka.relay import DefinitionRelay, RelayTarget
+from app.adapters.kafka.relay import Relay, RelayTarget
 from app.adapters.kafka.topics import TopicPlan, ensure_topics
 from app.adapters.redis.control_client import connect_control
 from app.adapters.redis.definition_outbox import RedisDefinitionOutbox, RedisRelayLease
@@ -52,10 +52,8 @@ class Bench:
     async def create_topics(self) -> None:
         await ensure_topics(self.options, TopicPlan(self.names.topic_prefix, PARTITIONS, 1))
 
-    def relay(
-        self, outbox: RedisDefinitionOutbox | None = None, lease_ms: int = 15_000
-    ) -> DefinitionRelay:
-        return DefinitionRelay(
+    def relay(self, outbox: RedisDefinitionOutbox | None = None, lease_ms: int = 15_000) -> Relay:
+        return Relay(
             outbox or self.outbox,
             RedisRelayLease(self.redis, self.names.redis_key_prefix, lease_ms),
             RelayTarget(

@@ -1,0 +1,28 @@
+"""What a partition looks at in a batch: after a change of definitions, or for a segment job.
+
+One slice joins a batch, and where both kinds wait they take turns.
+"""
+
+from __future__ import annotations
+
+from app.adapters.kafka.owner import Owner, Work
+from app.service.job_scan import is_job
+
+
+def next_slice(owner: Owner, limit: int, work: Work) -> None:
+    """Put the next slice of a partition into a batch, at most `limit` profiles, if there is any."""
+    if _is_job_next(owner):
+        found = owner.jobs.next(limit, owner.suspects)
+        if found is not None:
+            work.scan, work.tally = found
+    if work.scan is None:
+        work.scan = owner.backfill.next(limit, owner.suspects)
+    owner.is_job_next = work.tally is None
+
+
+def _is_job_next(owner: Owner) -> bool:
+    if not (owner.jobs.is_waiting and owner.backfill.is_waiting):
+        return owner.jobs.is_waiting
+    searched = owner.suspects.searched
+    # A slice of the other kind would end the search for what the engine failed on.
+    return owner.is_job_next if searched is None else is_job(searched)

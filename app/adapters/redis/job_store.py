@@ -1,0 +1,133 @@
+"""Segment jobs in Redis, as the control plane sees them.
+
+Every write is one script on keys of one slot, so a process that dies leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from app.adapters.redis.connection import redis_errors
+from app.adapters.redis.control_keys import ControlKeys
+from app.adapters.redis.definition_source import as_text
+from app.adapters.redis.job_scripts import CANCEL, CREATE, FORGET
+from app.adapters.redis.job_source import job_names, task_from
+from app.domain.jobs import JobCounts, JobError, NewJob, StoredJob
+from app.domain.model import Tenant
+
+
+class RedisJobStore:
+    """Implements `app.domain.jobs.JobStore`.
+
+    Args:
+        redis: A client without response decoding.
+        prefix: Of every key and of the notification channel.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = "seg") -> None:
+        self._redis = redis
+        self._keys = ControlKeys(prefix)
+        self._create = redis.register_script(CREATE)
+        self._cancel = redis.register_script(CANCEL)
+        self._forget = redis.register_script(FORGET)
+
+    async def create(self, tenant: Tenant, job: NewJob, most: int) -> str | None:
+        """Queue a job, unless one with its id or origin is known; None where there are too many."""
+        values: list[str | bytes | int] = [
+            job.created_ms,
+            *tenant,
+            job.task.job_id,
+            _encoded(job),
+            job.origin,
+            job.source,
+            most,
+            self._keys.job_changes,
+        ]
+        with redis_errors():
+            found: Any = await self._create(keys=job_names(self._keys, tenant), args=values)
+        return as_text(found) or None
+
+    async def known(self, tenant: Tenant, origin: str) -> str | None:
+        """Return the id of the job with this origin."""
+        with redis_errors():
+            found = await self._redis.hget(self._keys.job(tenant, "origins"), origin)
+        return as_text(found) if found else None
+
+    async def get(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredJob]:
+        """Return the jobs among `ids` that exist, by id, in the order asked for."""
+        if not ids:
+            return {}
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for part in ("documents", "states", "results"):
+                    pipeline.hmget(self._keys.job(tenant, part), list(ids))
+                columns = await pipeline.execute()
+        return {
+            job_id: _decoded(document, state, result)
+            for job_id, document, state, result in zip(ids, *columns, strict=True)
+            if document is not None
+        }
+
+    async def page(
+        self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
+    ) -> tuple[int, list[StoredJob]]:
+        """Return how many there are, and `limit` of them from `offset` by creation time."""
+        order = self._keys.job(tenant, "order")
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.zcard(order)
+                pipeline.zrange(order, offset, offset + limit - 1, desc=newest_first)
+                total, members = await pipeline.execute()
+        found = await self.get(tenant, [as_text(member) for member in members])
+        return total, list(found.values())
+
+    async def all(self, tenant: Tenant) -> list[StoredJob]:
+        """Return every job, oldest first."""
+        with redis_errors():
+            members = await self._redis.zrange(self._keys.job(tenant, "order"), 0, -1)
+        return list((await self.get(tenant, [as_text(member) for member in members])).values())
+
+    async def cancel(self, tenant: Tenant, job_id: str, now_ms: int) -> str:
+        """Cancel a job; return `ok`, `none` for an unknown one, `ended` for one that has ended."""
+        values: list[str | bytes | int] = [now_ms, *tenant, job_id, self._keys.job_changes]
+        with redis_errors():
+            return as_text(await self._cancel(keys=job_names(self._keys, tenant), args=values))
+
+    async def forget(self, tenant: Tenant, before_ms: int) -> None:
+        """Remove what ended before an instant."""
+        with redis_errors():
+            await self._forget(
+                keys=job_names(self._keys, tenant), args=[before_ms, *tenant, before_ms]
+            )
+
+
+def _encoded(job: NewJob) -> bytes:
+    document = asdict(job)
+    task = job.task
+    segments = [tuple(asdict(segment).values()) for segment in task.segments]
+    document["task"] = (task.job_id, task.number, segments, task.asked)
+    return orjson.dumps(document)
+
+
+def _decoded(document: bytes, state: bytes, result: bytes | None) -> StoredJob:
+    fields = orjson.loads(document)
+    fields["task"] = task_from(fields["task"])
+    if fields["schedule"]:
+        fields["schedule"] = tuple(fields["schedule"])
+    found = orjson.loads(state)
+    row, errors = orjson.loads(result) if result else (None, ())
+    return StoredJob(
+        asked=NewJob(**fields),
+        number=found["number"],
+        status=found["status"],
+        updated_ms=int(found["updated"]),
+        started_ms=int(found.get("started", 0)),
+        ended_ms=int(found.get("ended", 0)),
+        counts=None if row is None else JobCounts.from_row(row),
+        errors=tuple(JobError(*error) for error in errors),
+    )

@@ -1,0 +1,106 @@
+"""Segment jobs as the API shows them: API reference, segment jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.domain.jobs import JobCounts, JobSegment, StoredJob
+from app.domain.model import JsonObject, Tenant
+from app.service.definition_document import sandbox_object
+
+_SCHEMA = "_xdm.context.profile"
+_PATH = "/segment/jobs"
+_MERGE_POLICY_VERSION = 1
+
+
+def job_document(tenant: Tenant, job: StoredJob) -> JsonObject:
+    """Return a job as it stands."""
+    asked = job.asked
+    href = f"{_PATH}/{job.job_id}"
+    document: JsonObject = {
+        "id": job.job_id,
+        "imsOrgId": tenant.org_id,
+        "sandbox": sandbox_object(tenant),
+        "profileInstanceId": asked.profile_instance_id,
+        "source": asked.source,
+        "status": job.status,
+        "batchId": asked.batch_id,
+        "computeJobId": job.number,
+        "computeGatewayJobId": asked.gateway_job_id,
+        "segments": _segments(job),
+        "metrics": _metrics(job),
+        "requestId": asked.request_id,
+        "schema": {"name": _SCHEMA},
+        "_links": {
+            "cancel": {"href": href, "method": "DELETE"},
+            "checkStatus": {"href": href, "method": "GET"},
+        },
+        "creationTime": asked.created_ms,
+        "updateTime": job.updated_ms,
+        "updateEpoch": job.updated_ms // 1000,
+    }
+    if job.errors:
+        document["errors"] = [
+            {"code": error.code, "msg": error.message, "callStack": ""} for error in job.errors
+        ]
+    if asked.schedule is not None:
+        schedule_id, run_id = asked.schedule
+        document["properties"] = {"scheduleId": schedule_id, "runId": run_id}
+    return document
+
+
+def _segments(job: StoredJob) -> list[JsonObject]:
+    if job.asked.is_whole:
+        return [{"segmentId": "*"}]
+    return [_segment(one) for one in job.asked.task.segments]
+
+
+def _segment(segment: JobSegment) -> JsonObject:
+    return {
+        "segmentId": segment.segment_id,
+        "segment": {
+            "id": segment.segment_id,
+            "version": segment.version,
+            "expression": {"type": "PQL", "format": "pql/text", "value": segment.expression},
+            "mergePolicyId": segment.merge_policy_id,
+            "mergePolicy": {"id": segment.merge_policy_id, "version": _MERGE_POLICY_VERSION},
+        },
+    }
+
+
+def _metrics(job: StoredJob) -> JsonObject:
+    found: JsonObject = {
+        "totalTime": _time(job.asked.created_ms, job.ended_ms),
+        "profileSegmentationTime": {},
+    }
+    if job.ended_ms and job.started_ms:
+        found["profileSegmentationTime"] = _time(job.started_ms, job.ended_ms)
+    if job.counts is not None:
+        found |= _counters(job.asked.task.segments, job.counts)
+    return found
+
+
+def _time(start_ms: int, end_ms: int) -> JsonObject:
+    if not end_ms:
+        return {"startTimeInMs": start_ms}
+    return {
+        "startTimeInMs": start_ms,
+        "endTimeInMs": end_ms,
+        "totalTimeInMs": end_ms - start_ms,
+    }
+
+
+def _counters(segments: Iterable[JobSegment], counts: JobCounts) -> JsonObject:
+    rows = list(zip(segments, counts.segments, strict=True))
+    return {
+        "totalProfiles": counts.total,
+        # Whatever the policy merges, every profile is evaluated for its definitions.
+        "totalProfilesByMergePolicy": {one.merge_policy_id: counts.total for one, _ in rows},
+        "segmentedProfileCounter": {one.segment_id: row.realized for one, row in rows},
+        "segmentedProfileByNamespaceCounter": {
+            one.segment_id: row.by_namespace for one, row in rows
+        },
+        "segmentedProfileByStatusCounter": {
+            one.segment_id: {"realized": row.realized, "exited": row.exited} for one, row in rows
+        },
+    }

@@ -1,0 +1,81 @@
+"""Scan and jobs of a partition take turns, but for the search for what the engine fails on."""
+
+from __future__ import annotations
+
+from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.records import TopicNames
+from app.adapters.kafka.slices import next_slice
+from app.domain.jobs import JobSegment, JobTask
+from app.domain.limits import EngineLimits
+from app.domain.model import DefinitionSet, ProfileKey, SegmentDefinition, Tenant
+from app.engine.catalogue import compile_catalogue
+from app.service.partition import Outcome, PartitionEngine
+
+TENANT = Tenant("org", "prod")
+KEYS = [ProfileKey(TENANT, name) for name in ("a", "b")]
+TASK = JobTask("j", 1, (JobSegment("adult", 0, 1, "", "m"),))
+
+
+def owner_of() -> Owner:
+    limits = EngineLimits()
+    owner = Owner(0, 1, TopicNames.of(""), PartitionEngine(limits), is_ready=True)
+    adult = SegmentDefinition("adult", 0, 1, "age > 18")
+    definitions = DefinitionSet(TENANT, "1-a", (adult,))
+    owner.set_catalogue(TENANT, compile_catalogue(definitions, limits))
+    owner.jobs.offer({TENANT: TASK})
+    return owner
+
+
+def work_of(owner: Owner) -> Work:
+    work = Work(0)
+    next_slice(owner, 16, work)
+    assert work.scan is not None
+    return work
+
+
+def kinds(owner: Owner, count: int) -> list[bool]:
+    return [work_of(owner).tally is not None for _ in range(count)]
+
+
+def test_they_take_turns_while_both_wait():
+    owner = owner_of()
+    assert kinds(owner, 4) == [False, True, False, True]
+    owner.jobs.offer({})
+    assert kinds(owner, 2) == [False, False]
+
+
+def test_a_partition_whose_scan_is_done_has_jobs_only():
+    owner = owner_of()
+    work = work_of(owner)
+    owner.set_scanned(work, [], None)
+    owner.finish(work, Outcome(0))
+    assert owner.may_scan
+    assert kinds(owner, 2) == [True, True]
+
+
+def test_a_search_is_not_broken_off():
+    owner = owner_of()
+    work_of(owner)
+    failed = work_of(owner)
+    assert failed.tally is not None
+    owner.set_scanned(failed, KEYS, None)
+    assert failed.tally.keys == KEYS
+    assert failed.scanned == []
+    owner.isolate(failed)
+    again = work_of(owner)
+    assert again.tally is not None
+    assert again.scans_alone
+    owner.suspects.bad.add(KEYS[0])
+    owner.set_scanned(again, KEYS, None)
+    assert (again.tally.keys, again.tally.counts.skipped) == (KEYS[1:], 1)
+
+
+def test_the_batch_that_looked_writes_cursor_and_counts():
+    owner = owner_of()
+    work_of(owner)
+    work = work_of(owner)
+    owner.set_scanned(work, KEYS, 99)
+    assert work.tally is not None
+    work.tally.counts.total = 2
+    commit, _ = owner.finish(work, Outcome(0))
+    assert commit.meta["job:org/prod"] == '["j",99,[2,0,[[0,0,{}]]]]'

@@ -1,0 +1,222 @@
+"""How far a partition is with its jobs, and what it counts."""
+
+from __future__ import annotations
+
+from app.domain.jobs import JobCounts, JobSegment, JobTask, SegmentCount
+from app.domain.limits import EngineLimits
+from app.domain.model import (
+    DefinitionSet,
+    Membership,
+    Origin,
+    ProfileKey,
+    ProfileUpdate,
+    SegmentDefinition,
+    Tenant,
+)
+from app.engine.catalogue import Catalogue, compile_catalogue
+from app.service.backfill import Suspects
+from app.service.job_scan import JobProgress, PartitionJobs, Tally
+from app.service.partition import Outcome, PartitionEngine
+from app.service.restoration import restored_state
+
+TENANT, OTHER = Tenant("o", "s"), Tenant("o", "t")
+AT = 1_767_607_200_000
+LIMITS = EngineLimits()
+FIELD = "job:o/s"
+
+
+def catalogue(tag: str, *versions: tuple[str, int], text: str = "age > 18") -> Catalogue:
+    live = [SegmentDefinition(name, at, v, text) for at, (name, v) in enumerate(versions)]
+    return compile_catalogue(DefinitionSet(TENANT, tag, tuple(live)), LIMITS)
+
+
+def task(job_id: str = "j", number: int = 1, version: int = 1) -> JobTask:
+    return JobTask(job_id, number, (JobSegment("adult", 0, version, "", "m"),))
+
+
+def jobs_of(*tenants: Tenant, wanted: JobTask | None = None) -> PartitionJobs:
+    jobs = PartitionJobs()
+    for tenant in tenants:
+        jobs.set_catalogue(tenant, catalogue("2-b", ("adult", 1)))
+    jobs.offer({tenant: wanted or task() for tenant in tenants})
+    return jobs
+
+
+def advance(jobs: PartitionJobs, following: int | None, realized: int) -> dict[str, str]:
+    found = jobs.next(10, Suspects())
+    assert found is not None
+    scan, tally = found
+    tally.counts.add(JobCounts([SegmentCount(realized, 1, {"email": 1})], realized + 1))
+    return jobs.advance(scan.tenant, tally, following)
+
+
+def test_counts_and_cursor_are_one_field_that_a_successor_goes_on_from():
+    jobs = jobs_of(TENANT)
+    advance(jobs, 99, 3)
+    fields = advance(jobs, 200, 4)
+    assert list(fields) == [FIELD]
+    successor = PartitionJobs()
+    successor.restore({**fields, "epoch": "1"})
+    successor.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    successor.offer({TENANT: task()})
+    found = successor.next(10, Suspects())
+    assert found is not None
+    assert found[0].start == 200
+    progress = JobProgress.unpacked(advance(successor, None, 5)[FIELD])
+    assert progress.counts == JobCounts([SegmentCount(12, 3, {"email": 3})], 15)
+    assert not successor.is_waiting
+
+
+def test_only_what_is_committed_is_done():
+    jobs = jobs_of(TENANT)
+    advance(jobs, None, 1)
+    assert jobs.done() == []
+    jobs.committed()
+    ((tenant, progress),) = jobs.done()
+    assert (tenant, progress.job_id, progress.cursor) == (TENANT, "j", None)
+    jobs.offer({})
+    assert jobs.done() == []
+
+
+def test_the_next_job_begins_at_the_beginning():
+    jobs = jobs_of(TENANT)
+    advance(jobs, 99, 3)
+    jobs.offer({TENANT: task("k")})
+    found = jobs.next(10, Suspects())
+    assert found is not None
+    assert (found[0].start, found[0].tag) == (0, "job k")
+    progress = JobProgress.unpacked(jobs.advance(TENANT, found[1], None)[FIELD])
+    assert progress == JobProgress("k", None, JobCounts.zero(1))
+
+
+def test_a_job_that_is_withdrawn_gets_no_further_slice():
+    jobs = jobs_of(TENANT)
+    late = jobs.next(10, Suspects())
+    assert late is not None
+    jobs.offer({TENANT: task("k")})
+    # A slice of the old one was on its way, its last.
+    jobs.advance(TENANT, late[1], None)
+    assert jobs.is_waiting
+    jobs.offer({})
+    assert not jobs.is_waiting
+    assert jobs.next(10, Suspects()) is None
+
+
+def test_tenants_take_turns():
+    jobs = jobs_of(TENANT, OTHER)
+    found = [jobs.next(10, Suspects()) for _ in range(4)]
+    assert [one and one[0].tenant for one in found] == [TENANT, OTHER, TENANT, OTHER]
+
+
+def test_an_older_catalogue_waits_and_another_version_fails():
+    jobs = jobs_of(TENANT, wanted=task(number=3))
+    assert not jobs.is_waiting
+    assert jobs.failures == {}
+    jobs.set_catalogue(TENANT, catalogue("3-c", ("adult", 1)))
+    assert jobs.is_waiting
+    for edited, code in (
+        (catalogue("4-d", ("adult", 2)), "definition-changed"),
+        (catalogue("4-d"), "definition-changed"),
+        (catalogue("4-d", ("adult", 1), text="age >"), "definition-failed"),
+    ):
+        jobs.set_catalogue(TENANT, edited)
+        assert not jobs.is_waiting
+        job_id, error = jobs.failures[TENANT]
+        assert (job_id, error.code) == ("j", code)
+    jobs.offer({})
+    assert jobs.failures == {}
+
+
+def test_what_a_definition_asks_must_not_change_either():
+    wanted = JobTask("j", 1, task().segments, (("base", 1),))
+    jobs = jobs_of(TENANT, wanted=wanted)
+    jobs.set_catalogue(TENANT, catalogue("3-c", ("adult", 1), ("base", 1)))
+    assert jobs.is_waiting
+    jobs.set_catalogue(TENANT, catalogue("4-d", ("adult", 1), ("base", 2)))
+    assert "'base'" in jobs.failures[TENANT][1].message
+
+
+def test_who_is_done_minds_no_edit():
+    jobs = jobs_of(TENANT)
+    advance(jobs, None, 1)
+    jobs.committed()
+    jobs.set_catalogue(TENANT, catalogue("3-c", ("adult", 2)))
+    assert jobs.failures == {}
+    assert len(jobs.done()) == 1
+
+
+class Bench:
+    """An engine without a cache, and what it stored."""
+
+    def __init__(self) -> None:
+        self.engine = PartitionEngine(LIMITS)
+        self.states: dict[ProfileKey, bytes | None] = {}
+        self.events: dict[ProfileKey, bytes | None] = {}
+
+    def apply(self, *updates: ProfileUpdate, tally: Tally | None = None, at: int = AT) -> Outcome:
+        keys = [one.key for one in updates] + (tally.keys if tally else [])
+        missing = self.engine.missing_states(keys)
+        self.engine.provide_states({key: self.states.get(key) for key in missing})
+        wanted = self.engine.missing_events(keys)
+        self.engine.provide_events({key: self.events.get(key) for key in wanted})
+        outcome = self.engine.apply(updates, [], at, at, tally=tally)
+        self.states.update(outcome.states)
+        for key, write in outcome.events.items():
+            kept = b"" if write is None or write.replace else self.events.get(key) or b""
+            self.events[key] = None if write is None else kept + write.frames
+        return outcome
+
+
+def key(name: str) -> ProfileKey:
+    return ProfileKey(TENANT, name)
+
+
+def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch():
+    text = 'CHAIN(xEvent, timestamp, [X: WHAT(eventType = "buy") WHEN(< 1 hours before now)])'
+    bench = Bench()
+    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1), text=text))
+    bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
+    bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, event=bought, event_ms=AT - 1))
+    for at, expected in ((AT, (1, 0)), (AT + 7_200_000, (0, 1))):
+        tally = Tally(task())
+        tally.set_keys([key("a"), key("ghost")], [key("a"), key("ghost")])
+        outcome = bench.apply(tally=tally, at=at)
+        (count,) = tally.counts.segments
+        assert (tally.counts.total, count.realized, count.exited) == (1, *expected)
+    assert [(one.status, one.cause.kind) for one in outcome.changes] == [("exited", "time")]
+
+
+def test_a_profile_that_did_not_change_is_not_written():
+    bench = Bench()
+    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    person = {"age": 40, "identityMap": {"email": [{"id": "x"}, {"id": "y"}], "none": []}}
+    bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, attributes=person))
+    tally = Tally(task())
+    tally.set_keys([key("a"), key("bad")], [key("a")])
+    outcome = bench.apply(tally=tally)
+    assert tally.counts == JobCounts([SegmentCount(1, 0, {"email": 1})], 1, skipped=1)
+    assert (outcome.states, outcome.changes, outcome.timers) == ({}, [], {})
+
+
+def test_an_update_in_the_same_batch_comes_first():
+    bench = Bench()
+    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    for name in ("a", "b"):
+        bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
+    tally = Tally(task())
+    tally.set_keys([key("a"), key("b")], [key("a"), key("b")])
+    young = ProfileUpdate(key("a"), Origin("t", 0, 2), AT, attributes={"age": 1})
+    gone = ProfileUpdate(key("b"), Origin("t", 0, 3), AT, deletes=True)
+    bench.apply(young, gone, tally=tally)
+    assert tally.counts == JobCounts([SegmentCount(0, 1)], 1)
+
+
+def test_a_restored_profile_is_counted_as_it_was_published():
+    bench = Bench()
+    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    bench.states[key("a")] = restored_state({0: Membership("realized", AT, 3)})
+    tally = Tally(task())
+    tally.set_keys([key("a")], [key("a")])
+    outcome = bench.apply(tally=tally)
+    assert tally.counts == JobCounts([SegmentCount(1, 0)], 1)
+    assert outcome.changes == []
