@@ -104,8 +104,16 @@ class Bus:
     async def create_topics(self):
         admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
+
+        async def created():
+            # A Kafka that was just started names no controller yet; aiokafka does not expect that.
+            with suppress(AttributeError):
+                topics = [NewTopic(t, self.partitions, 1) for t in self.all_topics]
+                await admin.create_topics(topics)
+                return True
+
         try:
-            await admin.create_topics([NewTopic(t, self.partitions, 1) for t in self.all_topics])
+            await eventually(created)
         finally:
             await admin.close()
 

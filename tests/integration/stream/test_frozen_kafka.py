@@ -110,6 +110,7 @@ async def test_a_worker_whose_kafka_goes_away_while_it_starts_waits_for_it(own_k
         await starting
 
     worker._start_app = start_without_kafka
-    async with bus.running(worker):
+    async with bus.running(worker, ready=()):
+        await eventually(lambda: owned(worker) == {0}, timeout=90)
         await bus.send(("p-1", {"attributes": {"n": 1}}))
         await bus.changes(1)
