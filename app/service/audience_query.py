@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from app.domain.definitions import INACTIVE, StoredDefinition
 from app.domain.errors import UserError
@@ -18,6 +17,7 @@ from app.service.definition_query import (
     SortKey,
     sort_rows,
 )
+from app.service.paths import values_at
 
 AUDIENCE_SORT_FIELDS: SortFields = {
     **SORT_FIELDS,
@@ -107,13 +107,8 @@ def _has_properties(document: JsonObject, query: AudienceQuery) -> bool:
     return all(value in _texts_at(document, field.split(".")) for field, value in query.properties)
 
 
-def _texts_at(found: Any, path: list[str]) -> Iterator[str]:
-    """Yield what a path leads to as texts; of a list, each of its items."""
-    if isinstance(found, list):
-        for item in found:
-            yield from _texts_at(item, path)
-    elif isinstance(found, dict):
-        if path and path[0] in found:
-            yield from _texts_at(found[path[0]], path[1:])
-    elif not path:
-        yield str(found).lower() if isinstance(found, bool) else str(found)
+def _texts_at(document: JsonObject, path: list[str]) -> Iterator[str]:
+    """Yield what a path leads to as texts; an object has none."""
+    for found in values_at(document, path):
+        if not isinstance(found, dict):
+            yield str(found).lower() if isinstance(found, bool) else str(found)
