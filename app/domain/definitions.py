@@ -86,6 +86,11 @@ class StoredDefinition:
     progress: BackfillProgress | None = None
 
     @property
+    def label(self) -> str:
+        """Name and id, for messages."""
+        return f"{self.name!r} ({self.segment_id})"
+
+    @property
     def is_evaluated(self) -> bool:
         """Whether workers evaluate it."""
         return self.lifecycle == PUBLISHED

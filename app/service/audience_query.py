@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from app.domain.definitions import INACTIVE, StoredDefinition
 from app.domain.errors import UserError
@@ -18,6 +17,7 @@ from app.service.definition_query import (
     SortKey,
     sort_rows,
 )
+from app.service.paths import texts_at
 
 AUDIENCE_SORT_FIELDS: SortFields = {
     **SORT_FIELDS,
@@ -105,15 +105,3 @@ def _is_wanted(definition: StoredDefinition, query: AudienceQuery) -> bool:
 
 def _has_properties(document: JsonObject, query: AudienceQuery) -> bool:
     return all(value in texts_at(document, field.split(".")) for field, value in query.properties)
-
-
-def texts_at(found: Any, path: list[str]) -> Iterator[str]:
-    """Yield what a path leads to as texts; of a list, each of its items."""
-    if isinstance(found, list):
-        for item in found:
-            yield from texts_at(item, path)
-    elif isinstance(found, dict):
-        if path and path[0] in found:
-            yield from texts_at(found[path[0]], path[1:])
-    elif not path:
-        yield str(found).lower() if isinstance(found, bool) else str(found)

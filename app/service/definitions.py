@@ -166,7 +166,7 @@ class Definitions:
             definition = await self.get(tenant, segment_id)
             dependents = await self._dependents(tenant, segment_id)
             if dependents:
-                named = [f"{one.name!r} ({one.segment_id})" for one in dependents]
+                named = [one.label for one in dependents]
                 raise Conflict(
                     f"segment definition {segment_id!r} is used by {', '.join(named)}; "
                     "remove or change those first",
@@ -236,4 +236,4 @@ class Definitions:
 
     async def _named(self, tenant: Tenant, ids: Sequence[str]) -> list[str]:
         found = await self._store.get(tenant, ids)
-        return [f"{found[one].name!r} ({one})" if one in found else one for one in ids]
+        return [found[one].label if one in found else one for one in ids]

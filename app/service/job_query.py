@@ -9,9 +9,9 @@ from typing import Any
 from app.domain.errors import UserError
 from app.domain.jobs import STATUSES, StoredJob
 from app.domain.model import Tenant
-from app.service.audience_query import texts_at
 from app.service.definition_query import NEWEST_FIRST, SortKey
 from app.service.job_document import job_document
+from app.service.paths import texts_at
 
 JOB_SORT_FIELDS: Mapping[str, Callable[[StoredJob], Any]] = {
     "creationTime": lambda job: (job.asked.created_ms, job.job_id),

@@ -81,7 +81,7 @@ def check_left_alone(dependents: Sequence[StoredDefinition]) -> None:
     Raises:
         UserError: `audience-invalid`, naming them.
     """
-    using = [_named(one) for one in dependents if one.lifecycle != INACTIVE]
+    using = [one.label for one in dependents if one.lifecycle != INACTIVE]
     if using:
         raise UserError(
             f"the audience is used by {', '.join(using)}; deactivate, change or remove those first",
@@ -98,7 +98,7 @@ def check_usable(lifecycle: LifecycleState, asked: Iterable[StoredDefinition]) -
     problems = [
         ExpressionProblem(
             "segment-not-published",
-            f"inSegment asks {_named(one)}, which is {one.lifecycle}",
+            f"inSegment asks {one.label}, which is {one.lifecycle}",
             hint="Publish that one first.",
         )
         for one in asked
@@ -107,7 +107,3 @@ def check_usable(lifecycle: LifecycleState, asked: Iterable[StoredDefinition]) -
     if problems:
         text = f"what is {lifecycle} cannot be built on audiences in another state"
         raise RefusedDefinition(text, problems)
-
-
-def _named(definition: StoredDefinition) -> str:
-    return f"{definition.name!r} ({definition.segment_id})"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.domain.errors import UserError
+from app.service.paths import values_at
 
 MAX_FILTERS = 3
 """Most filters of one request (guide)."""
@@ -49,7 +50,7 @@ class PropertyFilter:
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Tell whether some value at the path compares as asked; one of another type never does."""
-        return any(self._compares(value) for value in _values_at(event, self.path))
+        return any(self._compares(value) for value in values_at(event, self.path))
 
     def _compares(self, value: Any) -> bool:
         if self.is_date:
@@ -100,13 +101,3 @@ def _kind(value: Any) -> type | None:
     if isinstance(value, int | float):
         return float
     return str if isinstance(value, str) else None
-
-
-def _values_at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _values_at(item, path)
-    elif not path:
-        yield value
-    elif isinstance(value, dict) and path[0] in value:
-        yield from _values_at(value[path[0]], path[1:])

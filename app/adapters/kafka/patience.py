@@ -32,10 +32,10 @@ async def within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=_GRACE_S)
-            task.add_done_callback(_read_error)
+            task.add_done_callback(read_error)
 
 
-def _read_error(task: asyncio.Future[Any]) -> None:
-    """Look at the outcome, for asyncio complains of errors that nobody reads."""
-    if not task.cancelled():
-        task.exception()
+def read_error(future: asyncio.Future[Any]) -> None:
+    """Take note of the error of a future that nobody awaits (a done callback)."""
+    if not future.cancelled():
+        future.exception()

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from app.adapters.kafka.patience import within
+from app.adapters.kafka.patience import read_error, within
 from app.adapters.kafka.records import OutputRecord
 from app.domain.errors import Fenced, Unavailable
 
@@ -49,15 +49,6 @@ class Publisher(Protocol):
 
         Returns:
             The end offset behind the last record, by topic and partition.
-
-        Raises:
-            Fenced: Another owner's publisher has started.
-            Unavailable: The result is unknown.
-        """
-        ...
-
-    async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
-        """End what an earlier transaction left open in partitions, by committing or aborting it.
 
         Raises:
             Fenced: Another owner's publisher has started.
@@ -178,7 +169,12 @@ class TransactionalPublisher(_ProducerPublisher):
         return await self._guarded(self._transaction(self._running(), records, offsets))
 
     async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
-        """See `Publisher.end_open`: the marker of a transaction without records ends it."""
+        """End what an earlier transaction left open: the marker of one without records does it.
+
+        Raises:
+            Fenced: Another owner's publisher has started.
+            Unavailable: The result is unknown.
+        """
         await self._guarded(self._mark(self._running(), partitions, is_commit=is_commit))
 
     async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
@@ -245,9 +241,6 @@ class IdempotentPublisher(_ProducerPublisher):
         super().__init__(make_producer, timeout_s)
         self._commit_offsets = commit_offsets
 
-    async def end_open(self, partitions: Sequence[tuple[str, int]], *, is_commit: bool) -> None:
-        """See `Publisher.end_open`: there are no transactions in this mode."""
-
     async def publish(self, records: Sequence[OutputRecord], offsets: Offsets) -> EndOffsets:
         """See `Publisher.publish`."""
         producer = self._running()
@@ -266,9 +259,3 @@ async def _all_of(awaitables: Sequence[Awaitable[T]]) -> list[T]:
         if isinstance(result, BaseException):
             raise result
     return cast(list[T], results)
-
-
-def read_error(future: asyncio.Future[Any]) -> None:
-    """Take note of the error of a future that nobody awaits (a done callback)."""
-    if not future.cancelled():
-        future.exception()

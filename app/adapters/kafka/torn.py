@@ -13,6 +13,7 @@ from typing import Protocol
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
+from app.adapters.kafka.publisher import TransactionalPublisher
 from app.adapters.kafka.records import BATCH_HEADER, Outbox, OutputRecord, TopicNames, batch_of
 
 logger = logging.getLogger(__name__)
@@ -47,10 +48,12 @@ class TornTransactions:
         of committed records wait there, and the next marker decides over its records.
 
         Args:
-            owner: With a publisher that was started.
+            owner: With a publisher that was started. One without transactions can end none.
             outbox: What Redis has: says whether those records are to stay.
         """
-        assert owner.publisher is not None
+        publisher = owner.publisher
+        if not isinstance(publisher, TransactionalPublisher):
+            return
         left = await self._positions.left_open(self._own_outputs(owner.partition))
         if not left:
             return
@@ -67,7 +70,7 @@ class TornTransactions:
             len(batches),
             "committed" if is_commit else "aborted",
         )
-        await owner.publisher.end_open(list(left), is_commit=is_commit)
+        await publisher.end_open(list(left), is_commit=is_commit)
 
     async def missing(
         self, partition: int, meta: Mapping[str, str], outbox: Outbox, *, is_published: bool

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.adapters.kafka.library import abandon
-from app.adapters.kafka.publisher import read_error
+from app.adapters.kafka.patience import read_error
 from app.domain.errors import ConfigurationError, Unavailable
 from app.domain.partitioning import partition_of
 from app.service.profile_updates import Position, UpdateRecord

@@ -26,8 +26,9 @@ from app.adapters.cli.control.waiting import (
     Patience,
     Timeout,
     Wait,
+    Write,
     progress_text,
-    show_written,
+    send_and_show,
 )
 from app.domain.model import JsonObject
 
@@ -125,8 +126,8 @@ def create_audience(
         lifecycleState="draft" if draft else None,
     )
     body = whole_body(file, options)
-    written = session.api.send("POST", _COLLECTION, body, source_of(body))
-    show_written(session, _KIND, written, source_of(body), Patience(wait, timeout))
+    write = Write("POST", _COLLECTION, body, source_of(body))
+    send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
 @command(group, "patch")
@@ -198,9 +199,9 @@ def _read_patch(file: Path) -> list[Any]:
 
 
 def _patch(session: Session, audience_id: str, operations: list[Any], patience: Patience) -> None:
-    source = _source_of_patch(operations)
-    written = session.api.send("PATCH", item(_COLLECTION, audience_id), operations, source)
-    show_written(session, _KIND, written, source, patience)
+    path = item(_COLLECTION, audience_id)
+    write = Write("PATCH", path, operations, _source_of_patch(operations))
+    send_and_show(session, _KIND, write, patience)
 
 
 def _source_of_patch(operations: list[Any]) -> str:

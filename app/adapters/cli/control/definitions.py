@@ -19,9 +19,10 @@ from app.adapters.cli.control.waiting import (
     Patience,
     Timeout,
     Wait,
+    Write,
     progress_text,
+    send_and_show,
     show_when_live,
-    show_written,
 )
 
 _COLLECTION = f"{BASE_PATH}/segment/definitions"
@@ -91,8 +92,8 @@ def create_definition(
     """Create a definition from options, or from a file with the options over it."""
     options = chosen(name=name, expression=expression, description=description)
     body = whole_body(file, options)
-    written = session.api.send("POST", _COLLECTION, body, source_of(body))
-    show_written(session, _KIND, written, source_of(body), Patience(wait, timeout))
+    write = Write("POST", _COLLECTION, body, source_of(body))
+    send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
 @command(group, "update")
@@ -117,8 +118,8 @@ def update_definition(
         body = {field: before[field] for field in _EDITABLE if field in before} | options
     else:
         raise Usage("Nothing to change: give --name, --expression, --description or --file.")
-    written = session.api.send("PATCH", path, body, source_of(body))
-    show_written(session, _KIND, written, source_of(body), Patience(wait, timeout))
+    write = Write("PATCH", path, body, source_of(body))
+    send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
 @command(group, "delete")

@@ -53,18 +53,30 @@ class Patience:
     timeout_s: float = DEFAULT_TIMEOUT_S
 
 
-def show_written(
-    session: Session, kind: Kind, written: JsonObject, source: str, patience: Patience
-) -> None:
-    """Show what the API answered to a write, with its warnings; wait before if that is wanted.
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A call that writes a definition.
 
-    Args:
-        source: The expression that was sent.
+    Attributes:
+        body: As JSON.
+        source: The expression in it, empty for none; refusals point into it.
+    """
+
+    method: str
+    path: str
+    body: Any
+    source: str
+
+
+def send_and_show(session: Session, kind: Kind, write: Write, patience: Patience) -> None:
+    """Write, then show the answer with its warnings; wait before if that is wanted.
 
     Raises:
+        Refused: The API does not take it.
         NotLive, Unavailable: As `show_when_live`.
     """
-    note_warnings(session.out, written, source)
+    written = session.api.send(write.method, write.path, write.body, write.source)
+    note_warnings(session.out, written, write.source)
     if not patience.wait:
         session.out.document(written, kind.fields)
         return
