@@ -31,10 +31,12 @@ from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.profiles import profiles_router
+from app.adapters.http.schedules import schedules_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.schedules import Schedules
 from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ class Parts:
     Attributes:
         checks: What readiness depends on, by name.
         background: Entered when the application starts and left when it stops.
+        schedules: None where nothing can start their jobs; their routes are not there then.
     """
 
     authenticator: Authenticator
@@ -62,6 +65,7 @@ class Parts:
     metrics: HttpMetrics
     checks: Mapping[str, Check]
     background: AbstractAsyncContextManager[None]
+    schedules: Schedules | None = None
 
 
 def create_application(parts: Parts, version: str) -> ASGIApp:
@@ -84,6 +88,8 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(definitions_router(parts.definitions))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
+    if parts.schedules is not None:
+        api.include_router(schedules_router(parts.schedules))
     api.include_router(profiles_router(parts.memberships))
     api.include_router(health_router(parts.checks, parts.metrics))
     document = _described(api.openapi())

@@ -43,6 +43,13 @@ class HttpMetrics:
             registry=self.registry,
         )
 
+        self._firings = Counter(
+            "segmentation_schedule_firings",
+            "Firings of schedules, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `seconds` is how long it took."""
         known = method if method in _METHODS else "other"
@@ -60,6 +67,10 @@ class HttpMetrics:
     def active(self, *, holds: bool) -> None:
         """Note whether this replica relays, or another one does."""
         self._relay_active.set(holds)
+
+    def fired(self, outcome: str) -> None:
+        """Count a firing of a schedule: started, skipped, failed or postponed."""
+        self._firings.labels(outcome).inc()
 
     def text(self) -> bytes:
         """Return all metrics in the text format."""

@@ -21,11 +21,14 @@ from app.adapters.http.background import redis_check
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.profile_reader import RedisProfileReader
+from app.adapters.redis.schedule_store import RedisScheduleStore
 from app.adapters.redis.search_source import RedisSearchSource
 from app.adapters.search.keeper import SearchKeeper
 from app.domain.model import Tenant
+from app.domain.schedules import JobStarter
 from app.service.definitions import Definitions
 from app.service.profile_memberships import ProfileMemberships
+from app.service.schedules import Schedules
 from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
@@ -144,7 +147,7 @@ def credential(name: str, token: str, key: str, org_id: str, *sandboxes: str) ->
 
 @asynccontextmanager
 async def running_plane(
-    redis: Redis, prefix: str, org_id: str, folder: Path
+    redis: Redis, prefix: str, org_id: str, folder: Path, starter: JobStarter | None = None
 ) -> AsyncIterator[Plane]:
     path = folder / "credentials.json"
     entries = [
@@ -164,6 +167,11 @@ async def running_plane(
             metrics=HttpMetrics(),
             checks={"redis": redis_check(redis)},
             background=nothing(),
+            schedules=None
+            if starter is None
+            else Schedules(
+                RedisScheduleStore(redis, prefix), store, starter, lambda: str(uuid.uuid4())
+            ),
         ),
         "0",
     )
