@@ -90,7 +90,7 @@ class Schedules:
             UserError: `schedule-invalid`: it names audiences that cannot be evaluated.
         """
         schedule_id = self._new_id()
-        cron = given.cron or made_up_cron(schedule_id)
+        cron = made_up_cron(schedule_id) if given.cron is None else given.cron
         parsed = self._accepted(cron, now_ms)
         await check_segments(self._definitions, tenant, given.segments)
         schedule = Schedule(
