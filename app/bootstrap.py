@@ -91,6 +91,7 @@ def build_api(settings: Settings) -> ASGIApp:
     Raises:
         ConfigurationError: Nobody could call it, or the credentials cannot be read.
     """
+    import secrets
     import uuid
     from importlib.metadata import version
 
@@ -98,6 +99,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
     from app.adapters.http.metrics import HttpMetrics
+    from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
     from app.adapters.kafka.relay import Relay, RelayTarget
     from app.adapters.redis.control_client import connect_control
     from app.adapters.redis.definition_outbox import (
@@ -109,13 +111,16 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.redis.job_source import RedisJobSource
     from app.adapters.redis.job_store import RedisJobStore
     from app.adapters.redis.profile_reader import RedisProfileReader
+    from app.adapters.redis.schedule_store import RedisScheduleStore
     from app.adapters.redis.search_source import RedisSearchSource
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
+    from app.service.firing import Firing, FiringParts
     from app.service.jobs import Jobs
     from app.service.profile_updates import ProfileUpdates
     from app.service.profiles import Profiles
+    from app.service.schedules import Schedules
     from app.service.search import Search
 
     prefix = settings.redis_key_prefix
@@ -141,6 +146,18 @@ def build_api(settings: Settings) -> ASGIApp:
         settings.retention_days * DAY_MS,
     )
     producer = _update_producer(settings, metrics)
+    jobs = Jobs(
+        RedisJobStore(redis, prefix),
+        store,
+        lambda: str(uuid.uuid4()),
+        now_ms,
+        settings.job_history_days * DAY_MS,
+    )
+    schedule_store = RedisScheduleStore(redis, prefix)
+    schedule_loop = ScheduleLoop(
+        Firing(FiringParts(schedule_store, store, jobs, LoggedFirings(metrics), secrets.token_hex)),
+        now_ms,
+    )
     job_relay = Relay(
         RedisJobOutbox(redis, prefix),
         RedisRelayLease(redis, prefix, is_of_jobs=True),
@@ -157,12 +174,13 @@ def build_api(settings: Settings) -> ASGIApp:
     parts = Parts(
         authenticator=_authenticator(settings),
         definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
-        jobs=Jobs(
-            RedisJobStore(redis, prefix),
+        jobs=jobs,
+        schedules=Schedules(
+            schedule_store,
             store,
+            jobs,
             lambda: str(uuid.uuid4()),
-            now_ms,
-            settings.job_history_days * DAY_MS,
+            settings.schedule_runs_per_day,
         ),
         profiles=profiles,
         updates=ProfileUpdates(profiles, _update_check(settings), producer),
@@ -173,8 +191,9 @@ def build_api(settings: Settings) -> ASGIApp:
             "relay": relay.problem,
             "job-relay": job_relay.problem,
             "search": keeper.problem,
+            "schedules": schedule_loop.problem,
         },
-        background=api_background(redis, [relay, job_relay], keeper, producer),
+        background=api_background(redis, [relay, job_relay, keeper, producer, schedule_loop]),
     )
     return create_application(parts, version("segmentation-service"))
 

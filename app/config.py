@@ -240,6 +240,9 @@ class Settings:
     job_history_days: int = _setting(
         _integer(1, 3_650), 30, "Days for which a segment job that has ended can be looked up."
     )
+    schedule_runs_per_day: int = _setting(
+        _integer(1, 86_400), 1, "A schedule that would run more often on a day is refused."
+    )
     session_timeout_ms: int = _setting(
         _integer(1_000, 600_000),
         10_000,

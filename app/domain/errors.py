@@ -61,7 +61,7 @@ class NotFound(UserError):
 
 
 class Conflict(UserError):
-    """The object changed meanwhile, or its name is taken."""
+    """The object is busy or changed meanwhile, or its name is taken."""
 
     code = "conflict"
 

@@ -240,3 +240,25 @@ class JobSource(Protocol):
     async def fail(self, tenant: Tenant, job_id: str, error: JobError, now_ms: int) -> bool:
         """End a job that cannot be done; tell whether this call did."""
         ...
+
+
+class JobStarter(Protocol):
+    """Starts segment jobs for what does so by itself."""
+
+    async def start(self, tenant: Tenant, segment_ids: Sequence[str] | None, *, origin: str) -> str:
+        """Start a segment job, once for each origin as long as that job can be looked up.
+
+        Args:
+            tenant: Whose profiles.
+            segment_ids: Definitions to evaluate; None for all that are published.
+            origin: Idempotency key; `schedule:<id>:<due time in ms>` of a schedule.
+
+        Returns:
+            Id of the job; of the one that is there already for the origin.
+
+        Raises:
+            UserError: It cannot be started; the message says why.
+            Conflict: Not now; later it may.
+            Unavailable: Try again.
+        """
+        ...

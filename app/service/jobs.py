@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.domain.definitions import FAILED, DefinitionStore, StoredDefinition
 from app.domain.errors import Conflict, NotFound, UserError
@@ -26,22 +25,10 @@ MOST_UNFINISHED = 100
 _OF_SCHEDULE = re.compile(r"schedule:(.+):(\d+)")
 
 
-class TooManyJobs(UserError):
+class TooManyJobs(Conflict):
     """So many jobs of the tenant are unfinished that no other may be started."""
 
     code = "jobs-busy"
-
-
-class JobStarter(Protocol):
-    """What starts jobs by itself needs of them."""
-
-    async def start(self, tenant: Tenant, segment_ids: Sequence[str] | None, *, origin: str) -> str:
-        """Start a job over these definitions, None for all that are published; return its id.
-
-        Starting twice with the same origin gives the same job, for as long as that can be looked
-        up.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class JobCall:
 
 
 class Jobs:
-    """The segment jobs of all tenants; implements `JobStarter`.
+    """The segment jobs of all tenants; implements `app.domain.jobs.JobStarter`.
 
     Args:
         new_id: Returns a new id (a random UUID).
@@ -82,7 +69,7 @@ class Jobs:
         self._kept_ms = kept_ms
 
     async def start(self, tenant: Tenant, segment_ids: Sequence[str] | None, *, origin: str) -> str:
-        """Start a job by itself, see `JobStarter`; raises as `create`."""
+        """Start a job by itself, see `app.domain.jobs.JobStarter`; raises as `create`."""
         # Its definitions may be gone by now.
         known = await self._store.known(tenant, origin)
         return known or await self._started(tenant, segment_ids, JobCall(origin))

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import structlog
 from redis.asyncio import Redis
 
 from app.adapters.http.health import Check
-from app.adapters.kafka.relay import Relay
-from app.adapters.kafka.update_producer import UpdateProducer
 from app.adapters.redis.connection import check_server, redis_errors
-from app.adapters.search.keeper import SearchKeeper
 from app.domain.errors import SegmentationError, Unavailable
 
 _log = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def api_background(
-    redis: Redis, relays: Sequence[Relay], keeper: SearchKeeper, producer: UpdateProducer
-) -> AsyncIterator[None]:
-    """Relay what changed and index definitions while the application runs; then close Redis.
+class Companion(Protocol):
+    """What runs as long as the application does: relays, the index of search, and so on."""
 
-    The producer of updates connects when the first of them comes.
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Run while the context is open."""
+        ...
+
+
+@asynccontextmanager
+async def api_background(redis: Redis, companions: Sequence[Companion]) -> AsyncIterator[None]:
+    """Run the companions while the application does, and stop the last one first; then close Redis.
+
     Redis may be away at the start: the service then is not ready until it is back.
 
     Raises:
@@ -37,10 +40,8 @@ async def api_background(
         _log.warning("redis-away", reason=error.message)
     try:
         async with AsyncExitStack() as stack:
-            for relay in relays:
-                await stack.enter_async_context(relay.running())
-            await stack.enter_async_context(keeper.running())
-            await stack.enter_async_context(producer.running())
+            for companion in companions:
+                await stack.enter_async_context(companion.running())
             yield
     finally:
         await redis.aclose()

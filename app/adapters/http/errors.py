@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.errors import SegmentationError, UserError
+from app.domain.quartz_parser import InvalidCron
 from app.service.expressions import RefusedDefinition
 from app.service.profile_updates import RefusedUpdates
 from app.service.search import RefusedQuery
@@ -45,6 +46,9 @@ STATUS = {
     "conflict": 409,
     "catalogue-busy": 409,
     "has-dependents": 409,
+    "schedule-invalid": 400,
+    "schedule-not-found": 404,
+    "schedule-busy": 429,
     "audience-ids": 400,
     "audience-invalid": 400,
     "audience-unreadable": 400,
@@ -208,6 +212,10 @@ def _faults(error: SegmentationError, code: str) -> list[Fault]:
             faults.append(Fault(problem.code, problem.message, extra))
     if isinstance(error, RefusedUpdates):
         faults += [_refused(item, refusal) for item, refusal in error.refused]
+    if isinstance(error, InvalidCron):
+        faults += [
+            Fault(code, f"{one.field}: {one.message}", {"hint": one.hint}) for one in error.problems
+        ]
     return faults
 
 

@@ -52,8 +52,13 @@ class HttpMetrics:
             "Requests whose updates Kafka did not acknowledge.",
             registry=self.registry,
         )
-
         self.job_relay = RelayMetrics(self.registry)
+        self._firings = Counter(
+            "segmentation_schedule_firings",
+            "Firings of schedules, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `seconds` is how long it took."""
@@ -80,6 +85,10 @@ class HttpMetrics:
     def not_appended(self) -> None:
         """Count a request whose updates Kafka did not acknowledge."""
         self._not_appended.inc()
+
+    def fired(self, outcome: str) -> None:
+        """Count a firing of a schedule: started, skipped, failed or postponed."""
+        self._firings.labels(outcome).inc()
 
     def text(self) -> bytes:
         """Return all metrics in the text format."""

@@ -24,6 +24,7 @@ class ControlKeys:
         changes: Pub/sub channel; a message is the tenant whose definitions changed.
         job_changes: Pub/sub channel; a message is the tenant whose jobs started or were cancelled.
         relay_lock, job_relay_lock: Who relays the outboxes of definitions and of jobs to Kafka.
+        schedule_tenants: Set of every tenant that ever had a schedule.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -33,6 +34,7 @@ class ControlKeys:
         self.job_changes = f"{prefix}:jobs-changed"
         self.job_relay_lock = f"{prefix}:job-relay"
         self.relay_lock = f"{prefix}:definition-relay"
+        self.schedule_tenants = f"{prefix}:schedule-tenants"
 
     def _of(self, tenant: Tenant, name: str) -> str:
         return f"{self._prefix}:{{t:{tenant_text(tenant)}}}:{name}"
@@ -113,3 +115,26 @@ class ControlKeys:
     def outbox(self, tenant: Tenant) -> str:
         """Stream: records of the `definitions` topic that Kafka has not acknowledged."""
         return self._of(tenant, "definition-outbox")
+
+    def schedules(self, tenant: Tenant) -> str:
+        """Hash: document by schedule id."""
+        return self._of(tenant, "schedules")
+
+    def schedule_order(self, tenant: Tenant) -> str:
+        """Sorted set: schedule id by creation time in ms."""
+        return self._of(tenant, "schedule-order")
+
+    def schedules_due(self, tenant: Tenant) -> str:
+        """Sorted set: schedule id by its next run in ms; only of those that have one."""
+        return self._of(tenant, "schedules-due")
+
+    def schedule_runs(self, tenant: Tenant) -> str:
+        """Hash: the last run, `[due ms, ms, outcome, job id, reason]`, by schedule id."""
+        return self._of(tenant, "schedule-runs")
+
+    def open_firings(self, tenant: Tenant) -> str:
+        """Hash: `[segments, lease ms, token, attempts]` by `<schedule id>:<due ms>`.
+
+        Firings that were claimed and not closed.
+        """
+        return self._of(tenant, "open-firings")

@@ -26,8 +26,10 @@ from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.keys import PartitionKeys
 from app.adapters.redis.profile_reader import RedisProfileReader
+from app.adapters.redis.schedule_store import RedisScheduleStore
 from app.adapters.redis.search_source import RedisSearchSource
 from app.adapters.search.keeper import SearchKeeper
+from app.domain.jobs import JobStarter
 from app.domain.model import ProfileKey, Tenant
 from app.domain.partitioning import partition_of
 from app.engine.profile import ProfileState
@@ -36,6 +38,7 @@ from app.service.definitions import Definitions
 from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
+from app.service.schedules import Schedules
 from app.service.search import Search
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
@@ -173,8 +176,12 @@ async def running_plane(
     kafka: str = NO_KAFKA,
     topic: str = "profile-updates",
     deadline_s: float = 10.0,
+    starter: JobStarter | None = None,
 ) -> AsyncIterator[Plane]:
-    """Serve in this process; only updates and deletions of profiles need Kafka."""
+    """Serve in this process; only updates and deletions of profiles need Kafka.
+
+    Schedules start real jobs unless there is a `starter`.
+    """
     path = folder / "credentials.json"
     entries = [
         credential("one", "token-1", "key-1", org_id, "prod", "dev"),
@@ -183,7 +190,8 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
-    jobs = RedisJobStore(redis, prefix)
+    job_store = RedisJobStore(redis, prefix)
+    jobs = Jobs(job_store, store, lambda: str(uuid.uuid4()), now_ms)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
     target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=PARTITIONS)
@@ -197,7 +205,10 @@ async def running_plane(
             updates=ProfileUpdates(
                 profiles, WorkerCheck(topic, PARTITIONS, MAX_RECORD_BYTES), producer
             ),
-            jobs=Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
+            jobs=jobs,
+            schedules=Schedules(
+                RedisScheduleStore(redis, prefix), store, starter or jobs, lambda: str(uuid.uuid4())
+            ),
             search=Search(keeper),
             metrics=metrics,
             checks={"redis": redis_check(redis)},
@@ -205,7 +216,7 @@ async def running_plane(
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics, jobs)
+    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics, job_store)
     async with producer.running():
         try:
             yield plane
