@@ -33,7 +33,8 @@ ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
 SEARCH = "/search"
 JOBS = "/segment/jobs"
-SERVED = (COLLECTION, SEARCH, "/audiences", JOBS)
+SCHEDULES = "/config/schedules"
+SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -114,6 +115,7 @@ PARAMETERS = {
     "{SEGMENT_ID}": "{segmentId}",
     "{AUDIENCE_ID}": "{audienceId}",
     "{SEGMENT_JOB_ID}": "{segmentJobId}",
+    "{SCHEDULE_ID}": "{scheduleId}",
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
@@ -126,6 +128,8 @@ EXTENSIONS = {
     "evaluationProgress",
     "warnings",
 }
+# The same of schedules: what samples of the guides show, and what is ours.
+SCHEDULES_ONLY = {"imsOrgId", "sandbox", "frequency", "missedRuns", "nextRunTime", "lastRun"}
 
 # Problem types of the document that nothing here can lead to.
 NOT_HERE = {
@@ -366,6 +370,66 @@ async def test_the_published_example_of_a_job_is_taken(
     )
     answer = await client.post(f"{BASE}{JOBS}", json=sent)
     assert answer.json()["segments"][0]["segmentId"] == one
+
+
+async def test_every_answer_about_schedules_has_the_published_shape(
+    published: Json, plane: Plane
+) -> None:
+    client, path = plane.client(), f"{BASE}{SCHEDULES}"
+    item = f"{SCHEDULES}/{{SCHEDULE_ID}}"
+    one = (await client.post(DEFINITIONS, json=definition_body("counted"))).json()["id"]
+    body = {
+        "name": "nightly",
+        "type": "batch_segmentation",
+        "properties": {"segments": [one]},
+        "schedule": "0 15 2 * * ?",
+    }
+    shapes = published["components"]["schemas"]
+    Draft4Validator(shapes["ScheduleCreate"]).validate(body)
+    created = check(published, await client.post(path, json=body), "post", SCHEDULES, 200)
+    patch = published["paths"][item]["patch"]["requestBody"]["content"]["application/json"]
+    for example in patch["examples"].values():
+        answer = await client.patch(f"{path}/{created['id']}", json=example["value"])
+        assert (answer.status_code, answer.content) == (204, b"")
+    answer = await client.post(f"{path}/trigger", json={"id": created["id"]})
+    assert (answer.status_code, answer.content) == (200, b"")
+    shown = check(published, await client.get(f"{path}/{created['id']}"), "get", item, 200)
+    await client.post(path, json=body | {"properties": {"segments": ["*"]}})
+    asked = {"limit": 1}
+    listed = check(published, await client.get(path, params=asked), "get", SCHEDULES, 200)
+    documented = set(shapes["Schedule"]["properties"])
+    for found in (created, shown, *listed["children"]):
+        assert documented <= set(found) <= documented | SCHEDULES_ONLY
+    assert set(listed) == {"_page", "children", "_links"}
+    assert set(listed["_page"]) == set(shapes["SchedulesPage"]["properties"])
+    assert (shown["state"], shown["schedule"]) == ("active", "0 0 2 * * ?")
+
+    # The published job of a schedule, which no other one shows.
+    job_path = f"{BASE}{JOBS}/{shown['lastRun']['jobId']}"
+    job = check(published, await client.get(job_path), "get", f"{JOBS}/{{SEGMENT_JOB_ID}}", 200)
+    assert (job["source"], job["properties"]["scheduleId"]) == ("scheduler", created["id"])
+    assert set(job["properties"]) == {"scheduleId", "runId"}
+    assert job["requestId"] == f"{created['id']}-{shown['lastRun']['dueTime']}"
+
+    await schedule_audiences(client, path, created["id"], one)
+    assert (await client.delete(f"{path}/{created['id']}")).status_code == 204
+    assert (await client.get(f"{path}/{created['id']}")).status_code == 404
+
+
+async def schedule_audiences(client: httpx.AsyncClient, path: str, schedule: str, one: str) -> None:
+    """Call what is in the guides of flexible schedules alone."""
+    counts = {"previous", "current", "diff"}
+    for call, changed in (("add-audiences", "added"), ("remove-audiences", "removed")):
+        sent = {"id": schedule, "segments": [one, "x"]}
+        answer = (await client.post(f"{path}/{call}", json=sent)).json()
+        assert set(answer) == {changed, "existing", "invalid", "segmentCount"}
+        assert set(answer["segmentCount"]) == counts
+        assert answer["invalid"] == ["x"]
+    found = (await client.post(f"{path}/audience-map", json={"segments": [one]})).json()
+    assert set(found) == {"audienceMap", "schedules"}
+    assert schedule not in found["audienceMap"][one]
+    for short in found["schedules"].values():
+        assert set(short) == {"name", "schedule", "frequency"}
 
 
 def problem_types(published: Json) -> dict[str, int]:
