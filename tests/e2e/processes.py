@@ -95,19 +95,21 @@ class Services:
         """Start a worker."""
         return self._start(name, "worker", "SEG_WORKER_PORT", settings)
 
-    def api(self, org_id: str) -> tuple[Service, dict[str, str]]:
-        """Start the control plane; return it and the headers of a good call."""
+    def api(
+        self, org_id: str, name: str = "api", **settings: str
+    ) -> tuple[Service, dict[str, str]]:
+        """Start a control plane; return it and the headers of a good call."""
         path = self.folder / "credentials.json"
         entry = credential("one", "secret-token", "key", org_id, "prod")
         path.write_text(json.dumps({"credentials": [entry]}))
-        settings = {"SEG_CREDENTIALS_FILE": str(path)}
+        settings = {"SEG_CREDENTIALS_FILE": str(path), **settings}
         headers = {
             "authorization": "Bearer secret-token",
             "x-api-key": "key",
             "x-gw-ims-org-id": org_id,
             "x-sandbox-name": "prod",
         }
-        return self._start("api", "api", "SEG_API_PORT", settings), headers
+        return self._start(name, "api", "SEG_API_PORT", settings), headers
 
     def _start(
         self, name: str, command: str, port_setting: str, settings: Mapping[str, str]

@@ -1,0 +1,103 @@
+"""A schedule through the shipped processes: two control planes, of which one dies at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.processes import Service
+from tests.e2e.stage import Stage, running_stage
+from tests.e2e.test_jobs import JOBS, service
+from tests.integration.stream.harness import eventually
+from tests.services import LocalKafka, LocalRedis
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
+SCHEDULES = "/data/core/ups/config/schedules"
+EVERY_MS = 2_000
+RUNS = 3
+
+
+class Caller:
+    """Calls whichever control plane it is told to; each has a new port after each start."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._headers = dict(stage.client.headers)
+
+    async def call(self, api: Service, method: str, path: str, **sent: Any) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=api.url, headers=self._headers) as client:
+            return await client.request(method, path, **sent)
+
+    async def jobs(self, api: Service) -> list[dict[str, Any]]:
+        """Return the jobs that schedules started, oldest first."""
+        asked = {"property": "source==scheduler", "sort": "creationTime:asc"}
+        found: list[dict[str, Any]] = (await self.call(api, "GET", JOBS, params=asked)).json()[
+            "children"
+        ]
+        return found
+
+
+def due_times(jobs: list[dict[str, Any]]) -> list[int]:
+    return sorted(int(job["requestId"].rpartition("-")[2]) for job in jobs)
+
+
+async def test_each_due_time_starts_one_job_whichever_control_plane_dies(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    async with running_stage(kafka, redis_server, tmp_path) as stage:
+        first, caller = service(stage, "api"), Caller(stage)
+        org_id = stage.bus.names.org_id
+        second, _ = stage.services.api(org_id, "api-2", SEG_SCHEDULE_RUNS_PER_DAY="86400")
+        await second.ready()
+        for number in range(10):
+            await stage.send(f"p-{number}", {"attributes": {"age": number}})
+        segment_id = await stage.define("adult", "age >= 4")
+        sent = {
+            "name": "often",
+            "type": "batch_segmentation",
+            "properties": {"segments": [segment_id]},
+            "schedule": "0/2 * * * * ?",
+            "state": "active",
+        }
+        refused = await caller.call(first, "POST", SCHEDULES, json=sent)
+        assert "at most 1" in refused.text
+        schedule = (await caller.call(second, "POST", SCHEDULES, json=sent)).json()
+        path = f"{SCHEDULES}/{schedule['id']}"
+
+        for dying, other in ((first, second), (second, first)):
+            before = len(await caller.jobs(other))
+
+            async def goes_on(api: Service = other, count: int = before) -> bool:
+                return len(await caller.jobs(api)) >= count + RUNS
+
+            await eventually(goes_on, 60)
+            dying.kill()
+            before = len(await caller.jobs(other))
+            await eventually(lambda go=goes_on, api=other, n=before: go(api, n), 60)
+            dying.start()
+            await dying.ready()
+
+        patch = [{"op": "add", "path": "/state", "value": "inactive"}]
+        assert (await caller.call(first, "PATCH", path, json=patch)).status_code == 204
+        shown = (await caller.call(first, "GET", path)).json()
+        assert "nextRunTime" not in shown
+
+        async def all_there() -> list[dict[str, Any]] | None:
+            """What a process claimed when it died is started once its lease is over."""
+            jobs = await caller.jobs(first)
+            wanted = (due_times(jobs)[-1] - schedule["nextRunTime"]) // EVERY_MS + 1
+            ended = all(job["status"] == "SUCCEEDED" for job in jobs)
+            return jobs if len(jobs) >= wanted and ended else None
+
+        jobs = await eventually(all_there, 90)
+        begin, found = schedule["nextRunTime"], due_times(jobs)
+        assert found == [begin + n * EVERY_MS for n in range(len(found))]
+        for job in jobs:
+            assert job["properties"]["scheduleId"] == schedule["id"]
+            assert job["metrics"]["totalProfiles"] == 10
+            assert job["metrics"]["segmentedProfileCounter"] == {segment_id: 6}
+        last = (await caller.call(second, "GET", path)).json()["lastRun"]
+        assert last["outcome"] == "started"
+        assert last["jobId"] in {job["id"] for job in jobs}
