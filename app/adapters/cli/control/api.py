@@ -123,7 +123,7 @@ class Api:
         if not answer.is_success:
             request_id = answer.headers.get("x-request-id", "")
             raise failure(url, answer.status_code, document, source, request_id)
-        if answer.status_code == _NO_CONTENT:
+        if answer.status_code == _NO_CONTENT or (method != "GET" and not answer.content):
             return {}
         if document is None:
             raise self.strange("no JSON object")

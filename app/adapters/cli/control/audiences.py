@@ -16,15 +16,14 @@ from app.adapters.cli.control.bodies import (
 )
 from app.adapters.cli.control.commands import Session, command, family
 from app.adapters.cli.control.failures import Usage
+from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Timeout
 from app.adapters.cli.control.lists import Asked, Limit, PageSize, Sort, linked_pages
 from app.adapters.cli.control.options import Description, Expression, File, Name
 from app.adapters.cli.control.output import ID_WIDTH, Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
 from app.adapters.cli.control.waiting import (
-    DEFAULT_TIMEOUT_S,
     Kind,
     Patience,
-    Timeout,
     Wait,
     Write,
     progress_text,

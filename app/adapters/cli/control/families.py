@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 FAMILIES = {
     "definitions": "Segment definitions.",
     "audiences": "Segment definitions with their lifecycle and labels.",
+    "jobs": "Segment jobs: evaluate definitions over all profiles, and count the members.",
+    "schedules": "Schedules: segment jobs by cron.",
     "search": "Full text over segment definitions.",
     "profiles": "What is stored of a profile.",
 }

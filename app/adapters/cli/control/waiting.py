@@ -1,12 +1,8 @@
-"""Following a definition until it is evaluated, with a bar where somebody watches."""
+"""Writing a definition, and waiting until it is evaluated."""
 
 from __future__ import annotations
 
 import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,21 +11,14 @@ import typer
 from app.adapters.cli.control.answers import placed
 from app.adapters.cli.control.commands import Session
 from app.adapters.cli.control.failures import NotLive
+from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, follow
 from app.adapters.cli.control.lists import text_of
 from app.adapters.cli.control.output import Column, Output
 from app.adapters.cli.control.paths import item
 from app.adapters.cli.control.text import printable
-from app.domain.errors import Unavailable
 from app.domain.model import JsonObject
 
-_POLL_S = 0.5
-_STEP_PERCENT = 10
-
 Wait = Annotated[bool, typer.Option("--wait", help="Until all profiles are evaluated by it.")]
-Timeout = Annotated[
-    float, typer.Option("--timeout", min=0, help="Wait no longer than so many seconds.")
-]
-DEFAULT_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,34 +82,12 @@ def show_when_live(session: Session, kind: Kind, segment_id: str, timeout_s: flo
         NotLive: It failed, is not evaluated at all, or the time is over. It was shown all the same.
         Unavailable: The API does not answer, or did not at the end of the time.
     """
-    document = _followed(session, item(kind.collection, segment_id), timeout_s)
+    path = item(kind.collection, segment_id)
+    document = follow(session, path, timeout_s, _EVALUATION)
     session.out.document(document, kind.fields)
     problem = _problem(document, timeout_s)
     if problem:
         raise NotLive(problem)
-
-
-def _followed(session: Session, path: str, timeout_s: float) -> JsonObject:
-    """Return the document as it is at its end, or at the end of the time."""
-    deadline = time.monotonic() + timeout_s
-    document = session.api.get(path)
-    with _view(session.out) as show:
-        while True:
-            show(document)
-            left = deadline - time.monotonic()
-            if _is_settled(document) or left <= 0:
-                return document
-            time.sleep(min(_POLL_S, left))
-            try:
-                document = session.api.get(path)
-            except Unavailable:
-                # It may come back, as after a restart.
-                if time.monotonic() >= deadline:
-                    raise
-
-
-def _is_settled(document: JsonObject) -> bool:
-    return document.get("evaluationState") in ("LIVE", "FAILED", "OFF")
 
 
 def _problem(document: JsonObject, timeout_s: float) -> str:
@@ -163,49 +130,7 @@ def _number(value: Any) -> float | None:
     return float(value) if is_number and math.isfinite(value) else None
 
 
-@contextmanager
-def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
-    """Yield what shows the state of a document on standard error."""
-    if not sys.stderr.isatty():
-        yield _Lines(out).show
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task("", total=None)
-
-        def show(document: JsonObject) -> None:
-            percent = progress_percent(document)
-            # Without a total the bar runs to and fro.
-            progress.update(
-                task,
-                description=_state(document),
-                total=None if percent is None else 100,
-                completed=percent or 0,
-            )
-
-        yield show
-
-
-class _Lines:
-    """A line for each state, and for each tenth of the way."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._last: tuple[str, float] | None = None
-
-    def show(self, document: JsonObject) -> None:
-        state, percent = _state(document), progress_percent(document)
-        step = -1 if percent is None else percent // _STEP_PERCENT
-        if self._last != (state, step):
-            self._out.note(state if percent is None else f"{state} {percent:.0f} %")
-        self._last = (state, step)
-
-
-def _state(document: JsonObject) -> str:
-    return printable(str(document.get("evaluationState")))
+_EVALUATION = Followed("evaluationState", frozenset({"LIVE", "FAILED", "OFF"}), progress_percent)
 
 
 def note_warnings(out: Output, document: JsonObject, source: str) -> None:
