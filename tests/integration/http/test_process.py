@@ -97,6 +97,7 @@ def test_it_serves_relays_and_stops_cleanly(api: Api) -> None:
         created = client.post(DEFINITIONS, json=definition_body("served"))
         assert created.status_code == 200
         assert client.head(DEFINITIONS).status_code == 200
+        assert client.get("/readyz").json()["checks"]["schedules"] == "ok"
         accepted = client.post("/profiles/p-1/updates", json={"attributes": {"a": 1}})
         assert accepted.status_code == 202, accepted.text
         deadline = time.monotonic() + DEADLINE_SECONDS

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from app.adapters.http import schedule_loop
 from app.adapters.http.schedule_loop import ScheduleLoop
 from app.adapters.redis.control_client import connect_control
 from app.domain.errors import Conflict, NotFound, Unavailable, UserError
@@ -15,6 +16,7 @@ from app.domain.schedules import INACTIVE, SKIP, Schedule, ScheduleRun
 from app.service.firing import LEASE_MS, MISSED_AFTER_MS, MOST_BUSY, MOST_DEFECTS, RETRY_MS, Firing
 from app.service.schedules import ScheduleChange
 from tests.integration.http.schedule_bench import TENANT, RecordingStarter, ScheduleBench, ms
+from tests.integration.stream.harness import eventually
 from tests.services import LocalRedis, Names
 
 pytestmark = pytest.mark.redis
@@ -356,17 +358,28 @@ async def test_the_last_firing_leaves_no_next_run(bench: ScheduleBench) -> None:
     assert (await found(bench, schedule)).next_run_ms is None
 
 
-async def test_the_loop_goes_on_after_redis_was_away(own_redis: LocalRedis, names: Names) -> None:
+async def test_the_loop_goes_on_after_redis_was_away(
+    own_redis: LocalRedis, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_loop, "_SILENT_SECONDS", 1.0)
     redis = connect_control(own_redis.url)
     bench = ScheduleBench(redis, names.redis_key_prefix)
     await bench.create(NOON)
     now = [ms(NOON)]
-    async with ScheduleLoop(bench.firing(), lambda: now[0], 0.05).running():
+    loop = ScheduleLoop(bench.firing(), lambda: now[0], 0.05)
+
+    async def is_unready() -> bool:
+        return "not looked at" in (await loop.problem() or "")
+
+    async def is_ready() -> bool:
+        return await loop.problem() is None
+
+    async with loop.running():
         await asyncio.to_thread(own_redis.kill)
+        await eventually(is_unready)
         now[0] = FIRST
         await asyncio.to_thread(own_redis.start)
-        async with asyncio.timeout(30):
-            while not bench.starter.jobs:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: bench.starter.jobs, 30)
+        await eventually(is_ready)
     assert bench.starter.due == [FIRST]
     await redis.aclose()
