@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,14 +25,17 @@ from app.adapters.http.errors import (
     code_at,
     error_response,
     internal_response,
+    method_response,
     problem_response,
     request_id_of,
 )
-from app.adapters.http.gateway import Admission, Tracing
+from app.adapters.http.gateway import DOCS_ASSETS, DOCS_PATH, Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.jobs import jobs_router
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.http.openapi import describe
 from app.adapters.http.profiles import profiles_router
+from app.adapters.http.routes import Routes
 from app.adapters.http.schedules import schedules_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
@@ -45,12 +48,6 @@ from app.service.schedules import Schedules
 from app.service.search import Search
 
 _log = structlog.get_logger(__name__)
-
-_HEADERS = {
-    "x-api-key": "Key of the calling application.",
-    "x-gw-ims-org-id": "Organisation, such as `0A1B2C3D4E5F60718293A4B5@AdobeOrg`.",
-    "x-sandbox-name": "Sandbox, such as `prod`; every object lives inside exactly one.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +79,17 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
         async with parts.background:
             yield
 
-    api = FastAPI(
+    # The page of FastAPI itself loads its scripts from a CDN.
+    api = FastAPIOffline(
+        docs_url=DOCS_PATH,
+        redoc_url=None,
+        static_url=DOCS_ASSETS,
         title="Segmentation Service",
         version=version,
         description="Control plane of a self-hosted streaming segmentation service.",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # its page loads from a CDN
-        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=f"{DOCS_PATH}/oauth2-redirect",
     )
     api.include_router(definitions_router(parts.definitions))
     api.include_router(jobs_router(parts.jobs))
@@ -99,69 +99,14 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(entities_router(EntityAccess(parts.profiles)))
     api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
-    document = _described(api.openapi())
-    routes = _Routes(document["paths"])
+    document = describe(api.openapi())
+    routes = Routes(document["paths"])
     _handle_errors(api, routes)
-    return Tracing(Admission(api, parts.authenticator), parts.metrics, routes.template_of)
+    admission = Admission(api, parts.authenticator, routes)
+    return Tracing(admission, parts.metrics, routes.template_of)
 
 
-class _Routes:
-    """Templates and methods, read from the OpenAPI document."""
-
-    def __init__(self, paths: Mapping[str, Mapping[str, Any]]) -> None:
-        self._routes = [
-            (_pattern(template), template, sorted(method.upper() for method in operations))
-            for template, operations in sorted(paths.items(), key=lambda item: "{" in item[0])
-        ]
-
-    def template_of(self, path: str) -> str:
-        """Return the template that a path belongs to."""
-        for pattern, template, _ in self._routes:
-            if pattern.fullmatch(path):
-                return template
-        return "unknown"
-
-    def allowed(self, path: str) -> str:
-        """Return the value of the `Allow` header for a path."""
-        methods = {"OPTIONS"}
-        for pattern, _, found in self._routes:
-            if pattern.fullmatch(path):
-                methods.update(found)
-        if "GET" in methods:
-            methods.add("HEAD")
-        return ", ".join(sorted(methods))
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = re.split(r"(\{\w+\})", template)
-    text = "".join(_part(part) for part in parts)
-    return re.compile(text)
-
-
-def _part(part: str) -> str:
-    if not part.startswith("{"):
-        return re.escape(part)
-    return ".+" if part == "{profileId}" else "[^/]+"
-
-
-def _described(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the security of every route that is not open, in place."""
-    schemes: dict[str, Any] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    for name, text in _HEADERS.items():
-        schemes[name] = {"type": "apiKey", "in": "header", "name": name, "description": text}
-    document["components"]["securitySchemes"] = schemes
-    document["security"] = [{name: [] for name in schemes}]
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            # The framework's own; ours is 400 with the problem document.
-            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
-                del operation["responses"]["422"]
-            if operation.get("tags") == ["Health"]:
-                operation["security"] = []
-    return document
-
-
-def _handle_errors(api: FastAPI, routes: _Routes) -> None:
+def _handle_errors(api: FastAPI, routes: Routes) -> None:
     @api.exception_handler(SegmentationError)
     async def ours(request: Request, error: SegmentationError) -> Response:
         answer = error_response(request_id_of(request), error, request.url.path)
@@ -203,9 +148,7 @@ def _framework_response(request: Request, error: HTTPException, allowed: str) ->
     if error.status_code == 405 and request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allowed})
     if error.status_code == 405:
-        text = f"{path} does not take {request.method}; it takes {allowed}"
-        code = "method-not-allowed"
-        return problem_response(request_id, code, [Fault(code, text)], {"Allow": allowed})
+        return method_response(request_id, path, request.method, allowed)
     if error.status_code == 404:
         text = f"there is nothing at {path}; /openapi.json lists what there is"
         return problem_response(request_id, "not-found", [Fault("not-found", text)])

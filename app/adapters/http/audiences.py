@@ -18,7 +18,14 @@ from app.adapters.http.audience_schemas import (
     PatchOperation,
     audience_input,
 )
-from app.adapters.http.context import BASE_PATH, PROBLEMS, caller_of, request_id_of, tenant_of
+from app.adapters.http.context import (
+    BASE_PATH,
+    MAX_START,
+    PROBLEMS,
+    caller_of,
+    request_id_of,
+    tenant_of,
+)
 from app.adapters.http.definitions import MAX_LIMIT, now_ms, warning_fields
 from app.adapters.http.errors import Fault, json_response, problem_response
 from app.adapters.http.schemas import MAX_IDS, BulkGetAnswer
@@ -157,7 +164,7 @@ async def _written(definitions: Definitions, tenant: Tenant, written: Written) -
 
 
 def _list_query(
-    start: Annotated[int, Query(ge=0, description="Page to start from, from 0.")] = 0,
+    start: Annotated[int, Query(ge=0, le=MAX_START, description="Page to start from, from 0.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows on a page.")] = 100,
     sort: Annotated[
         str | None, Query(description="`field:asc` or `field:desc`, joined by commas.")

@@ -14,6 +14,12 @@ from app.domain.model import Tenant
 
 BASE_PATH = "/data/core/ups"
 
+MAX_START = 1_000_000_000
+"""Where a page can begin, in rows or pages: with the limit, what Redis takes as an index."""
+
+MAX_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in {
@@ -27,7 +33,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-__all__ = ["BASE_PATH", "PROBLEMS", "caller_of", "only_parameters", "request_id_of", "tenant_of"]
+__all__ = [
+    "BASE_PATH",
+    "MAX_MS",
+    "MAX_START",
+    "PROBLEMS",
+    "caller_of",
+    "only_parameters",
+    "request_id_of",
+    "tenant_of",
+]
 
 
 def only_parameters(

@@ -11,7 +11,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, PROBLEMS, caller_of, request_id_of, tenant_of
+from app.adapters.http.context import (
+    BASE_PATH,
+    MAX_START,
+    PROBLEMS,
+    caller_of,
+    request_id_of,
+    tenant_of,
+)
 from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
 from app.adapters.http.schemas import (
     BulkGetAnswer,
@@ -130,9 +137,11 @@ def _written(tenant: Tenant, written: Written) -> Response:
 
 
 def _list_query(
-    start: Annotated[int, Query(ge=0, description="Rows to skip in the order of the list.")] = 0,
+    start: Annotated[
+        int, Query(ge=0, le=MAX_START, description="Rows to skip in the order of the list.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows on a page.")] = 100,
-    page: Annotated[int, Query(ge=0, description="Page to return, from 0.")] = 0,
+    page: Annotated[int, Query(ge=0, le=MAX_START, description="Page to return, from 0.")] = 0,
     sort: Annotated[
         str | None, Query(description="`field:asc` or `field:desc`, joined by commas.")
     ] = None,

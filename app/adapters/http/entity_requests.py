@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from app.adapters.http.context import only_parameters, tenant_of
+from app.adapters.http.context import MAX_MS, only_parameters, tenant_of
 from app.adapters.http.entity_schemas import (
     EVENT_SCHEMA,
     MAX_EVENTS,
@@ -95,10 +95,12 @@ async def asked_by_query(
         str | None, Query(alias="mergePolicyId", description="That of the sandbox.")
     ] = None,
     start_time: Annotated[
-        int | None, Query(alias="startTime", ge=0, description="Events from here on, in ms.")
+        int | None,
+        Query(alias="startTime", ge=0, le=MAX_MS, description="Events from here on, in ms."),
     ] = None,
     end_time: Annotated[
-        int | None, Query(alias="endTime", ge=0, description="Events before this, in ms.")
+        int | None,
+        Query(alias="endTime", ge=0, le=MAX_MS, description="Events before this, in ms."),
     ] = None,
     limit: Annotated[
         int | None, Query(ge=1, le=MAX_EVENTS, description="Events on a page; 1,000 without it.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from app.adapters.http.context import MAX_MS
 from app.adapters.http.schemas import PROFILE_SCHEMA, Body, Line
 from app.domain.model import JsonObject
 
@@ -110,8 +111,8 @@ class AskedIdentity(Strict):
 class TimeFilter(Strict):
     """Only events at or after the one, and before the other; epoch milliseconds."""
 
-    start_time: int | None = Field(default=None, ge=0)
-    end_time: int | None = Field(default=None, ge=0)
+    start_time: int | None = Field(default=None, ge=0, le=MAX_MS)
+    end_time: int | None = Field(default=None, ge=0, le=MAX_MS)
 
 
 class EntitiesBody(Strict):

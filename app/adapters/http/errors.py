@@ -189,6 +189,13 @@ def problem_response(
     return json_response(document, document["status"], headers)
 
 
+def method_response(request_id: str, path: str, method: str, allowed: str) -> Response:
+    """Return the answer to a method that a path does not take."""
+    text = f"{path} does not take {method}; it takes {allowed}"
+    code = "method-not-allowed"
+    return problem_response(request_id, code, [Fault(code, text)], {"Allow": allowed})
+
+
 def error_response(request_id: str, error: SegmentationError, path: str = "") -> Response:
     """Return the answer to an error of ours; what is not for clients stays inside."""
     code = code_at(path, error.code)

@@ -28,13 +28,17 @@ from app.adapters.http.errors import (
     error_response,
     gateway_response,
     internal_response,
+    method_response,
     problem_response,
 )
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.http.routes import Routes
 from app.domain.errors import UserError
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
-"""Answered without a token."""
+DOCS_PATH = "/docs"
+DOCS_ASSETS = "/docs-assets"
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", DOCS_PATH})
+"""Answered without a token, as is what lies under the two of the docs."""
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -123,13 +127,14 @@ def _request_id(given: str | None) -> str:
 class Admission:
     """The gateway layer: nobody passes without a token, nothing that is not bounded JSON."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, routes: Routes) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS":
+        if scope["type"] != "http" or _is_open(scope["path"]) or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
@@ -146,7 +151,16 @@ class Admission:
         except UserError as error:
             return error_response(scope["state"]["request_id"], error)
         scope["state"]["tenant"], scope["state"]["caller"] = caller.tenant, caller.name
+        path, method = scope["path"], scope["method"]
+        if not self._routes.takes(path, method):
+            # Before anything is said of a body, and before a fixed word is taken for an id.
+            allowed = self._routes.allowed(path)
+            return method_response(scope["state"]["request_id"], path, method, allowed)
         return None
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith((f"{DOCS_PATH}/", f"{DOCS_ASSETS}/"))
 
 
 async def _checked_body(scope: Scope, receive: Receive) -> tuple[Response | None, Receive]:

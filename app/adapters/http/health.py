@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from app.adapters.http.errors import json_response
 from app.adapters.http.metrics import CONTENT_TYPE, HttpMetrics
@@ -40,7 +40,7 @@ def health_router(checks: Mapping[str, Check], metrics: HttpMetrics) -> APIRoute
         }
         return json_response(body, 503 if wrong else 200)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def show_metrics() -> Response:
         """Return Prometheus metrics."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)

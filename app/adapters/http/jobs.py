@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, PROBLEMS, request_id_of, tenant_of
+from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, request_id_of, tenant_of
 from app.adapters.http.definitions import MAX_LIMIT
 from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
 from app.adapters.http.job_schemas import Job, JobBody, JobBulkGetAnswer, JobBulkGetBody, JobList
@@ -95,7 +95,7 @@ def _add_item(router: APIRouter, jobs: Jobs) -> None:
 
 
 def _list_query(
-    start: Annotated[int, Query(ge=0, description="Page to start from, from 0.")] = 0,
+    start: Annotated[int, Query(ge=0, le=MAX_START, description="Page to start from, from 0.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows on a page.")] = 100,
     status: Annotated[str, Query(description="Only jobs in this status.")] = "",
     sort: Annotated[

@@ -12,7 +12,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import PROBLEMS, only_parameters, tenant_of
+from app.adapters.http.context import MAX_START, PROBLEMS, only_parameters, tenant_of
 from app.adapters.http.definitions import MAX_LIMIT, now_ms
 from app.adapters.http.errors import json_response
 from app.adapters.http.profile_schemas import (
@@ -106,9 +106,11 @@ def _add_item(router: APIRouter, profiles: Profiles, updates: ProfileUpdates) ->
 
 async def _rows(
     request: Request,
-    start: Annotated[int, Query(ge=0, description="Events to skip in the order asked for.")] = 0,
+    start: Annotated[
+        int, Query(ge=0, le=MAX_START, description="Events to skip in the order asked for.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Events on a page.")] = 100,
-    page: Annotated[int, Query(ge=0, description="Page to return, from 0.")] = 0,
+    page: Annotated[int, Query(ge=0, le=MAX_START, description="Page to return, from 0.")] = 0,
     sort: Annotated[
         str, Query(description="`timestamp:desc` (newest first) or `timestamp:asc`.")
     ] = "timestamp:desc",

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, PROBLEMS, tenant_of
+from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, tenant_of
 from app.adapters.http.definitions import MAX_LIMIT, now_ms
 from app.adapters.http.errors import json_response
 from app.adapters.http.schedule_schemas import (
@@ -34,7 +34,7 @@ _COLLECTION = "/config/schedules"
 _ITEM = f"{_COLLECTION}/{{scheduleId}}"
 
 ScheduleId = Annotated[str, Path(alias="scheduleId", description="Id of the schedule.")]
-Start = Annotated[int, Query(ge=0, description="Page to return, from 0.")]
+Start = Annotated[int, Query(ge=0, le=MAX_START, description="Page to return, from 0.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Schedules on a page.")]
 Operations = Annotated[list[SchedulePatchOperation], Body(min_length=1)]
 

@@ -57,7 +57,9 @@ _OSLO_STORED: dict[str, Any] = {
 class Body(BaseModel):
     """Anything with JSON names; what is not known is not looked at."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", strict=True
+    )
 
 
 class Enabled(Body):
@@ -77,8 +79,8 @@ class EvaluationInfo(Body):
 class Expression(Body):
     """The rule: PQL as text."""
 
-    type: str = Field(description="`PQL`.")
-    format: str = Field(description="`pql/text`.")
+    type: str = Field(description="`PQL`.", json_schema_extra={"pattern": "^[Pp][Qq][Ll]$"})
+    format: str = Field(description="`pql/text`.", json_schema_extra={"enum": ["pql/text"]})
     value: str = Field(max_length=MAX_CHARACTERS, description="The expression.")
 
     @field_validator("type")
@@ -104,7 +106,9 @@ class Expression(Body):
 class SchemaClass(Body):
     """The class of record that a definition is about, by name or id."""
 
-    name: Line = Field(description=f"`{PROFILE_SCHEMA}`.")
+    name: Line = Field(
+        description=f"`{PROFILE_SCHEMA}`.", json_schema_extra={"enum": [PROFILE_SCHEMA]}
+    )
 
     @field_validator("name")
     @classmethod
@@ -359,3 +363,23 @@ class Problem(Body):
     type: str
     title: str
     status: int
+
+
+class GatewayError(BaseModel):
+    """What the gateway layer refuses: header and token problems."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error_code: str = Field(description="Begins with the status.")
+    message: str
+
+
+class PlatformError(BaseModel):
+    """The answer to a body that is not declared as JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    status: int
+    title: str
+    detail: str

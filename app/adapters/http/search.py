@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, PROBLEMS, tenant_of
+from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, tenant_of
 from app.adapters.http.errors import json_response
 from app.adapters.http.schemas import EntityList, NamespaceList, TaxonomyAnswer
 from app.domain.errors import UserError
@@ -116,7 +116,7 @@ async def _entity_query(
         Query(alias="entityId", min_length=1, description="Only what is inside this folder."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Objects on a page.")] = MAX_LIMIT,
-    page: Annotated[int, Query(ge=0, description="Page to return, from 0.")] = 0,
+    page: Annotated[int, Query(ge=0, le=MAX_START, description="Page to return, from 0.")] = 0,
 ) -> EntityQuery:
     if schema_class is not None:  # the published document's name for it; the guides' is the other
         _check_schema("schemaClass", schema_class)
