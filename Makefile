@@ -13,7 +13,7 @@ JAVA_PACKAGES := openjdk-17-jre-headless maven
 # left, from the end: so the long tests, which come first, do not run beside each other.
 TEST_PROCESSES := 2
 
-.PHONY: help setup lock fmt check test test-long bench demo clean
+.PHONY: help setup lock fmt check test test-long fuzz-api bench demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ test: setup ## Run all tests but the long ones; starts a real Kafka and Redis
 test-long: setup ## Run the long forms of the fault, load and property tests; takes hours
 	$(BIN)/pytest -m long
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest --timeout 0 tests/property
+
+fuzz-api: setup ## Ask the API what its OpenAPI document allows and forbids, for half an hour
+	$(BIN)/pytest -m long tests/e2e/test_api_fuzz.py
 
 bench: setup ## Measure throughput, cost and latency (BENCH="--quick", "--help")
 	$(BIN)/python -m tests.bench $(BENCH)

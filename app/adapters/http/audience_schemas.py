@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.adapters.http.schemas import (
+    MAX_IDS,
     PROFILE_SCHEMA,
     Body,
     Definition,
@@ -185,7 +186,8 @@ class PatchOperation(Body):
 class AudienceBulkGetBody(Body):
     """Audiences to look up, 1 to 100."""
 
-    ids: list[Reference]
+    # Counted by the route, which has a code of its own for it.
+    ids: list[Reference] = Field(json_schema_extra={"minItems": 1, "maxItems": MAX_IDS})
 
 
 class Audience(Definition):

@@ -24,8 +24,15 @@ class Routes:
 
     def takes(self, path: str, method: str) -> bool:
         """Tell whether a path takes a method; one that does not exist takes any."""
-        methods = self._found(path)[1]
-        return not methods or method in methods
+        found = [
+            (template, methods)
+            for pattern, template, methods in self._routes
+            if pattern.fullmatch(path)
+        ]
+        if found and "{" not in found[0][0]:
+            return method in found[0][1]
+        # The id of a profile may look like the end of another route.
+        return not found or any(method in methods for _, methods in found)
 
     def allowed(self, path: str) -> str:
         """Return the value of the `Allow` header for a path."""
@@ -35,18 +42,10 @@ class Routes:
         return ", ".join(sorted(methods))
 
     def _found(self, path: str) -> tuple[str, frozenset[str]]:
-        found = [
-            (template, methods)
-            for pattern, template, methods in self._routes
-            if pattern.fullmatch(path)
-        ]
-        if not found:
-            return "unknown", frozenset()
-        template, methods = found[0]
-        if "{" in template:
-            # The id of a profile may look like the end of another route.
-            methods = methods.union(*(others for _, others in found))
-        return template, methods
+        for pattern, template, methods in self._routes:
+            if pattern.fullmatch(path):
+                return template, methods
+        return "unknown", frozenset()
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -119,7 +119,11 @@ def _add_segments(router: APIRouter, schedules: Schedules) -> None:
 
     busy = {"model": Problem, "description": "Too many jobs are unfinished; try again later."}
 
-    @router.post(f"{_COLLECTION}/trigger", responses={409: PROBLEMS[409], 429: busy})
+    @router.post(
+        f"{_COLLECTION}/trigger",
+        response_class=Response,
+        responses={200: {"description": "Started; no body."}, 409: PROBLEMS[409], 429: busy},
+    )
     async def trigger_schedule(request: Request, body: ScheduleReference) -> Response:
         """Start the job of a schedule now, be it active or not."""
         await schedules.trigger(tenant_of(request), body.id, now_ms())

@@ -30,7 +30,12 @@ SEARCH_VERSION = "1.0"
 SEARCHED_SCHEMA = "_xdm.context.segmentdefinition"
 
 SchemaName = Annotated[
-    str | None, Query(alias="schema.name", description=f"Required: `{SEARCHED_SCHEMA}`.")
+    str | None,
+    Query(
+        alias="schema.name",
+        description=f"Required: `{SEARCHED_SCHEMA}`.",
+        json_schema_extra={"enum": [SEARCHED_SCHEMA]},
+    ),
 ]
 Namespace = Annotated[str, Query(min_length=1, description="Such as `AEPSegments`.")]
 Text = Annotated[
@@ -108,7 +113,12 @@ async def _entity_query(
     namespace: Namespace,
     schema_name: SchemaName = None,
     schema_class: Annotated[
-        str | None, Query(alias="schemaClass", description="The same as `schema.name`.")
+        str | None,
+        Query(
+            alias="schemaClass",
+            description="The same as `schema.name`.",
+            json_schema_extra={"enum": [SEARCHED_SCHEMA]},
+        ),
     ] = None,
     text: Text = None,
     folder_id: Annotated[

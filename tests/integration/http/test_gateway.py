@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -192,3 +194,34 @@ async def test_a_profile_that_is_not_there_is_404(plane: Plane) -> None:
     assert (await plane.client().get(path)).status_code == 200
     assert (await plane.client(x_sandbox_name="dev").get(path)).status_code == 404
     assert (await plane.other_client().get(path)).status_code == 404
+
+
+async def test_the_document_can_be_read_as_a_page_without_a_network(plane: Plane) -> None:
+    open_client = plane.client(**dict.fromkeys(plane.headers()))
+    page = await open_client.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) >= 2
+    for link in links:
+        assert link.startswith("/"), "an asset of another server"
+        assert (await open_client.get(link)).status_code == 200
+    assert "/openapi.json" in page.text
+
+
+@pytest.mark.parametrize("path", ["/data/core/ups/audiences/bulk-get", f"{DEFINITIONS}/bulk-get"])
+async def test_a_fixed_word_is_not_an_id(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.delete(path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "OPTIONS, POST"
+
+
+async def test_a_method_is_refused_before_its_body(client: httpx.AsyncClient) -> None:
+    answer = await client.put(DEFINITIONS, content=b"{")
+    assert answer.status_code == 405
+
+
+@pytest.mark.parametrize("given", ["page", "start"])
+async def test_a_place_beyond_all_lists_is_refused(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get(DEFINITIONS, params={given: 10**22})
+    assert answer.status_code == 400
+    assert given in answer.json()["title"]

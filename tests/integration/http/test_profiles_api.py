@@ -178,9 +178,9 @@ async def test_the_openapi_document_describes_profiles_with_examples(
     item = paths["/profiles/{profileId}"]
     assert set(item) == {"get", "delete"}
     assert set(item["get"]["responses"]) == {"200", "400", "401", "403", "404", "503"}
-    assert set(item["delete"]["responses"]) == {"202", "400", "403", "404", "503"}
+    assert set(item["delete"]["responses"]) == {"202", "400", "401", "403", "404", "503"}
     updates = paths["/profiles/{profileId}/updates"]["post"]
-    assert set(updates["responses"]) == {"202", "400", "403", "413", "503"}
+    assert set(updates["responses"]) == {"202", "400", "401", "403", "413", "503"}
     body = updates["requestBody"]["content"]["application/json"]
     assert set(body["examples"]) == {"one", "several", "envelope"}
     assert "$ref" not in str(body["schema"])
