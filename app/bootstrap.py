@@ -94,6 +94,7 @@ def build_api(settings: Settings) -> ASGIApp:
     import uuid
     from importlib.metadata import version
 
+    from app.adapters.datasets.locations import parse_locations
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
@@ -113,6 +114,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
+    from app.service.exports import Exports
     from app.service.jobs import Jobs
     from app.service.profile_updates import ProfileUpdates
     from app.service.profiles import Profiles
@@ -154,12 +156,22 @@ def build_api(settings: Settings) -> ASGIApp:
         RedisJobSource(redis, prefix).changed,
         name="job",
     )
+    jobs = Jobs(
+        RedisJobStore(redis, prefix),
+        store,
+        lambda: str(uuid.uuid4()),
+        now_ms,
+        settings.job_history_days * DAY_MS,
+    )
     parts = Parts(
         authenticator=_authenticator(settings),
         definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
-        jobs=Jobs(
-            RedisJobStore(redis, prefix),
+        jobs=jobs,
+        exports=Exports(
+            RedisJobStore(redis, prefix, "export"),
             store,
+            jobs,
+            parse_locations(settings.datasets),
             lambda: str(uuid.uuid4()),
             now_ms,
             settings.job_history_days * DAY_MS,
@@ -250,6 +262,8 @@ class WorkerProcess:
             raise SystemExit(status)
 
     async def _work(self) -> int:
+        from app.adapters.datasets.locations import parse_locations
+        from app.adapters.datasets.store import FileDatasets
         from app.adapters.kafka.worker import Worker
         from app.adapters.redis.connection import connect
         from app.adapters.redis.control_client import connect_control
@@ -261,7 +275,9 @@ class WorkerProcess:
         source = RedisDefinitionSource(control, settings.redis_key_prefix)
         try:
             jobs = RedisJobSource(control, settings.redis_key_prefix)
-            return await Worker(worker_options(settings), redis, source, jobs=jobs).run()
+            datasets = FileDatasets(parse_locations(settings.datasets))
+            worker = Worker(worker_options(settings), redis, source, jobs=jobs, datasets=datasets)
+            return await worker.run()
         finally:
             await redis.aclose()
             await control.aclose()

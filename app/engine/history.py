@@ -1,9 +1,9 @@
 """The kept events of a profile: a string of frames, appended to by every event.
 
-A frame is the length of the body (uint32), the order of the event (int64), when it was applied in ms
-(int64), all little endian, and the body as JSON. The highest bit of the length says that the third
-number is there: frames of older versions lack it. Frames of events that are no longer kept stay
-until the string is rewritten.
+A frame is the length of the body (uint32), the order of the event (int64), when it was applied in
+ms (int64), all little endian, and the body as JSON. The highest bit of the length says that the
+third number is there: frames of older versions lack it. Frames of events that are no longer kept
+stay until the string is rewritten.
 """
 
 from __future__ import annotations

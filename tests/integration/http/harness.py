@@ -33,6 +33,7 @@ from app.domain.partitioning import partition_of
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.service.definitions import Definitions
+from app.service.exports import Exports
 from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
@@ -198,6 +199,14 @@ async def running_plane(
                 profiles, WorkerCheck(topic, PARTITIONS, MAX_RECORD_BYTES), producer
             ),
             jobs=Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
+            exports=Exports(
+                RedisJobStore(redis, prefix, "export"),
+                store,
+                Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
+                ["members"],
+                lambda: str(uuid.uuid4()),
+                now_ms,
+            ),
             search=Search(keeper),
             metrics=metrics,
             checks={"redis": redis_check(redis)},
