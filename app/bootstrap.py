@@ -92,9 +92,10 @@ def build_api(settings: Settings) -> ASGIApp:
         ConfigurationError: Nobody could call it, or the credentials cannot be read.
     """
     import uuid
+    from functools import partial
     from importlib.metadata import version
 
-    from app.adapters.datasets.locations import parse_locations
+    from app.adapters.datasets.locations import names_for, parse_locations
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
@@ -171,7 +172,7 @@ def build_api(settings: Settings) -> ASGIApp:
             RedisJobStore(redis, prefix, "export"),
             store,
             jobs,
-            parse_locations(settings.datasets),
+            partial(names_for, parse_locations(settings.datasets)),
             lambda: str(uuid.uuid4()),
             now_ms,
             settings.job_history_days * DAY_MS,

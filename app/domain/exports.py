@@ -194,11 +194,6 @@ class PartWriter(Protocol):
 class Datasets(Protocol):
     """Configured places for data sets. The methods block: call them in a thread."""
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The ids of the data sets that there are."""
-        ...
-
     def writer(self, task: ExportTask, partition: int) -> PartWriter:
         """Return a writer for a partition's parts; raises `UserError` for an unknown data set."""
         ...

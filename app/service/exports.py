@@ -65,7 +65,7 @@ class Exports:
     Args:
         store: Of export jobs.
         jobs: Starts the evaluation before an export.
-        datasets: Ids of the data sets that can be written to.
+        datasets: Returns the ids of the data sets that a tenant may write to.
         new_id: Returns a new id (a random UUID).
         now_ms: The wall clock in epoch milliseconds.
         kept_ms: How long a job that has ended can be looked up.
@@ -76,7 +76,7 @@ class Exports:
         store: JobStore,
         definitions: DefinitionStore,
         jobs: JobStarter,
-        datasets: Collection[str],
+        datasets: Callable[[Tenant], Collection[str]],
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
         kept_ms: int = HISTORY_MS,
@@ -94,7 +94,7 @@ class Exports:
             UserError: `job-invalid`: what is asked for cannot be; the text says how to mend it.
             TooManyJobs: As the name says.
         """
-        self._check(request)
+        self._check(tenant, request)
         asked = [one for one in request.segments if one.namespace == SEGMENT_NAMESPACE]
         ids = list(dict.fromkeys(one.segment_id for one in asked))
         found = await job_definitions(self._definitions, tenant, ids)
@@ -137,12 +137,13 @@ class Exports:
         """Cancel an export, see `KeptJobs.cancel`."""
         await self._kept.cancel(tenant, job_id)
 
-    def _check(self, request: ExportRequest) -> None:
-        if request.dataset_id and request.dataset_id not in self._datasets:
-            known = ", ".join(sorted(self._datasets)) or "no data set"
+    def _check(self, tenant: Tenant, request: ExportRequest) -> None:
+        known = self._datasets(tenant)
+        if request.dataset_id and request.dataset_id not in known:
+            named = ", ".join(sorted(known)) or "none for this sandbox"
             raise _invalid(
                 f"destination.datasetId: there is no data set {request.dataset_id!r}; the setting"
-                f" SEG_DATASETS names {known}"
+                f" SEG_DATASETS names {named}"
             )
         pairs = [(one.namespace, one.segment_id) for one in request.segments]
         if len(set(pairs)) != len(pairs):

@@ -30,11 +30,6 @@ class FileDatasets:
     def __init__(self, locations: Mapping[str, Location]) -> None:
         self._locations = locations
 
-    @property
-    def names(self) -> list[str]:
-        """The ids of the data sets that there are."""
-        return list(self._locations)
-
     def writer(self, task: ExportTask, partition: int) -> ParquetParts:
         """Return a writer for a partition's parts."""
         # Only those who write pay for the library.

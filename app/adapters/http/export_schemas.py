@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from app.adapters.http.job_schemas import MAX_SEGMENTS, Duration, JobProblem
 from app.adapters.http.schemas import Body, Line, SchemaClass
+from app.domain.errors import UserError
 from app.domain.exports import EventSelection
 from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Status
 from app.pql.calendar import parse_timestamp
@@ -84,7 +85,10 @@ def _checked_instant(value: Any) -> str:
 
 
 def _checked_fields(value: str) -> str:
-    parse_fields(_names(value))
+    try:
+        parse_fields(_names(value))
+    except UserError as error:
+        raise ValueError(error.message) from error
     return value
 
 

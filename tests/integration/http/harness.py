@@ -203,7 +203,7 @@ async def running_plane(
                 RedisJobStore(redis, prefix, "export"),
                 store,
                 Jobs(jobs, store, lambda: str(uuid.uuid4()), now_ms),
-                ["members"],
+                lambda tenant: ["members"] if tenant.org_id == org_id else [],
                 lambda: str(uuid.uuid4()),
                 now_ms,
             ),

@@ -23,6 +23,7 @@ from tests.integration.http.harness import (
     definition_body,
     in_segment,
 )
+from tests.integration.http.test_exports_api import BODY, export_done
 from tests.integration.http.test_jobs_api import done, started
 
 pytestmark = pytest.mark.redis
@@ -33,7 +34,8 @@ ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
 SEARCH = "/search"
 JOBS = "/segment/jobs"
-SERVED = (COLLECTION, SEARCH, "/audiences", JOBS)
+EXPORTS = "/export/jobs"
+SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, EXPORTS)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -114,6 +116,7 @@ PARAMETERS = {
     "{SEGMENT_ID}": "{segmentId}",
     "{AUDIENCE_ID}": "{audienceId}",
     "{SEGMENT_JOB_ID}": "{segmentJobId}",
+    "{EXPORT_JOB_ID}": "{exportJobId}",
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
@@ -366,6 +369,35 @@ async def test_the_published_example_of_a_job_is_taken(
     )
     answer = await client.post(f"{BASE}{JOBS}", json=sent)
     assert answer.json()["segments"][0]["segmentId"] == one
+
+
+async def test_every_answer_about_exports_has_the_published_shape(
+    published: Json, plane: Plane
+) -> None:
+    client, path = plane.client(), f"{BASE}{EXPORTS}"
+    item = f"{EXPORTS}/{{EXPORT_JOB_ID}}"
+    one = (await client.post(DEFINITIONS, json=definition_body("exported"))).json()["id"]
+    asked = {
+        **BODY,
+        "fields": "identities.id,personalEmail.address",
+        "filter": {"segments": [{"segmentId": one, "segmentNs": "ups"}]},
+        "additionalFields": {"eventList": {"fields": "_id"}},
+        "destination": {"datasetId": "members"},
+    }
+    created = await client.post(path, json=asked)
+    shape = published["components"]["schemas"]["ExportJobResponse"]
+    # The document has no answer to a creation; a job it is for sure.
+    Draft4Validator({**shape, "components": published["components"]}).validate(created.json())
+    job = created.json()
+    await export_done(plane, 3)
+    ended = check(published, await client.get(f"{path}/{job['id']}"), "get", item, 200)
+    listed = check(published, await client.get(path), "get", EXPORTS, 200)
+    for answer in (job, ended, *listed["records"]):
+        # Guides alone have the other.
+        assert set(answer) - {"evaluationInfo"} == set(shape["properties"])
+    assert set(ended["metrics"]) >= set(shape["properties"]["metrics"]["properties"])
+    waiting = (await client.post(path, json=asked)).json()["id"]
+    check(published, await client.delete(f"{path}/{waiting}"), "delete", item, 200)
 
 
 def problem_types(published: Json) -> dict[str, int]:

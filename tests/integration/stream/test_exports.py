@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
+from functools import partial
 from hashlib import sha256
+from typing import Any
 
 import fsspec
 import pyarrow.parquet as pq
@@ -13,13 +15,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from moto.server import ThreadedMotoServer
 
-from app.adapters.datasets.locations import Location
+from app.adapters.datasets.locations import Location, names_for
 from app.adapters.datasets.store import FileDatasets
 from app.adapters.http.export_schemas import ExportBody
 from app.adapters.kafka.asyncapi import schema
 from app.adapters.kafka.stream import StreamLimits
 from app.adapters.redis.job_store import RedisJobStore
 from app.domain.model import Tenant
+from app.domain.timestamps import iso_text
 from app.service.export_document import export_document
 from app.service.exports import Exports
 from app.service.jobs import JobCall
@@ -41,12 +44,12 @@ class ExportWorld(JobWorld):
 
     def __post_init__(self):
         super().__post_init__()
-        self.locations = {}
+        self.locations: dict[str, Location] = {}
         self.exports = Exports(
             RedisJobStore(self.redis, self.names.redis_key_prefix, "export"),
             self.definitions,
             self.jobs,
-            self.locations,
+            partial(names_for, self.locations),
             lambda: str(uuid.uuid4()),
             now_ms,
         )
@@ -161,6 +164,8 @@ async def test_what_is_exported_under_every_filter(world):
             for n, name in enumerate(names(40))
         ]
         await world.send(*people)
+        await eventually(lambda: is_applied(world, 40))
+        between = iso_text(now_ms())
         buys = [{"_id": f"e-{n}", "eventType": "buy", "sum": n} for n in range(5)]
         await world.send(*[(f"p-{n}", {"event": buys[n]}) for n in range(5)])
         await world.send(*[(f"x-{n}", {"event": {"_id": "e", "eventType": "see"}}) for n in (1, 2)])
@@ -237,12 +242,12 @@ async def test_what_is_exported_under_every_filter(world):
             number = int(value["profileId"][2:])
             assert value["eventList"] == [{"_id": f"e-{number}", "sum": number}]
 
-        with_time = {"filter": {"fromIngestTimestamp": "2100-01-01T00:00:00Z"}}
-        asked = {"eventList": with_time}
-        _, found = await exported(filter=segments("buyer"), additionalFields=asked)
-        assert [value["eventList"] for value in found] == [[]] * 5
-        _, found = await exported(filter={"fromIngestTimestamp": "2100-01-01T00:00:00Z"})
-        assert found == []
+        for name, count in (("fromIngestTimestamp", 1), ("toIngestTimestamp", 0)):
+            asked = {"eventList": {"filter": {name: between}}}
+            _, found = await exported(filter=segments("buyer"), additionalFields=asked)
+            assert [len(value["eventList"]) for value in found] == [count] * 5
+        _, found = await exported(filter={"fromIngestTimestamp": between})
+        assert ids(found) == sorted({*names(5), "p-9", *left})
 
         job, found = await exported(filter=segments("adult"), evaluationInfo={"segmentation": True})
         assert ids(found) == adults
@@ -418,7 +423,8 @@ async def test_a_data_set_is_what_the_topic_has(world, tmp_path):
     import duckdb  # noisy at the end of the process: only where it is used
 
     text = f"SELECT count(*), sum((profile->>'$.age')::INT) FROM read_parquet('{pattern}')"
-    assert duckdb.sql(text).fetchall() == [(30, 30 * 40)]
+    found_there: Any = duckdb.sql(text)
+    assert found_there.fetchall() == [(30, 30 * 40)]
     sizes = {}
     for batch in both["destination"]["batches"]:
         _, rows = rows_of(fs, f"{tmp_path}/{batch['batchId']}")

@@ -26,6 +26,12 @@ class NotLive(Failed):
     code = "not-live"
 
 
+class NotDone(Failed):
+    """A job that was waited for did not succeed, or not in time."""
+
+    code = "not-done"
+
+
 class Usage(UserError):
     """What was typed, or an environment variable, or a file named there, cannot be used."""
 

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 FAMILIES = {
     "definitions": "Segment definitions.",
     "audiences": "Segment definitions with their lifecycle and labels.",
+    "exports": "Export jobs: members to a topic and to data sets.",
     "search": "Full text over segment definitions.",
     "profiles": "What is stored of a profile.",
 }

@@ -1,4 +1,4 @@
-"""Following a definition until it is evaluated, with a bar where somebody watches."""
+"""Following a definition until it is evaluated, or a job, with a bar where somebody watches."""
 
 from __future__ import annotations
 
@@ -68,6 +68,21 @@ class Write:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a document that is waited for is read.
+
+    Attributes:
+        state: Its name, to be shown.
+        is_settled: Nothing more is to be waited for.
+        percent: How far it is, 0 to 100; None when that is not known.
+    """
+
+    state: Callable[[JsonObject], str]
+    is_settled: Callable[[JsonObject], bool]
+    percent: Callable[[JsonObject], float | None]
+
+
 def send_and_show(session: Session, kind: Kind, write: Write, patience: Patience) -> None:
     """Write, then show the answer with its warnings; wait before if that is wanted.
 
@@ -93,22 +108,26 @@ def show_when_live(session: Session, kind: Kind, segment_id: str, timeout_s: flo
         NotLive: It failed, is not evaluated at all, or the time is over. It was shown all the same.
         Unavailable: The API does not answer, or did not at the end of the time.
     """
-    document = _followed(session, item(kind.collection, segment_id), timeout_s)
+    document = followed(session, item(kind.collection, segment_id), timeout_s, _DEFINITION)
     session.out.document(document, kind.fields)
     problem = _problem(document, timeout_s)
     if problem:
         raise NotLive(problem)
 
 
-def _followed(session: Session, path: str, timeout_s: float) -> JsonObject:
-    """Return the document as it is at its end, or at the end of the time."""
+def followed(session: Session, path: str, timeout_s: float, look: Look) -> JsonObject:
+    """Return the document as it is at its end, or at the end of the time.
+
+    Raises:
+        Unavailable: The API does not answer, or did not at the end of the time.
+    """
     deadline = time.monotonic() + timeout_s
     document = session.api.get(path)
-    with _view(session.out) as show:
+    with _view(session.out, look) as show:
         while True:
             show(document)
             left = deadline - time.monotonic()
-            if _is_settled(document) or left <= 0:
+            if look.is_settled(document) or left <= 0:
                 return document
             time.sleep(min(_POLL_S, left))
             try:
@@ -164,10 +183,10 @@ def _number(value: Any) -> float | None:
 
 
 @contextmanager
-def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
+def _view(out: Output, look: Look) -> Iterator[Callable[[JsonObject], None]]:
     """Yield what shows the state of a document on standard error."""
     if not sys.stderr.isatty():
-        yield _Lines(out).show
+        yield _Lines(out, look).show
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -177,11 +196,11 @@ def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
         task = progress.add_task("", total=None)
 
         def show(document: JsonObject) -> None:
-            percent = progress_percent(document)
+            percent = look.percent(document)
             # Without a total the bar runs to and fro.
             progress.update(
                 task,
-                description=_state(document),
+                description=look.state(document),
                 total=None if percent is None else 100,
                 completed=percent or 0,
             )
@@ -192,12 +211,13 @@ def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
 class _Lines:
     """A line for each state, and for each tenth of the way."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, look: Look) -> None:
         self._out = out
+        self._look = look
         self._last: tuple[str, float] | None = None
 
     def show(self, document: JsonObject) -> None:
-        state, percent = _state(document), progress_percent(document)
+        state, percent = self._look.state(document), self._look.percent(document)
         step = -1 if percent is None else percent // _STEP_PERCENT
         if self._last != (state, step):
             self._out.note(state if percent is None else f"{state} {percent:.0f} %")
@@ -206,6 +226,9 @@ class _Lines:
 
 def _state(document: JsonObject) -> str:
     return printable(str(document.get("evaluationState")))
+
+
+_DEFINITION = Look(_state, _is_settled, progress_percent)
 
 
 def note_warnings(out: Output, document: JsonObject, source: str) -> None:
