@@ -18,7 +18,7 @@ from tests.services import LocalKafka, LocalRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
 EXPORTS = "/data/core/ups/export/jobs"
-PROFILES = 600
+PROFILES = 360
 
 
 async def test_an_export_outlives_its_worker(
@@ -40,7 +40,9 @@ async def test_an_export_outlives_its_worker(
             "filter": {"segments": [{"segmentId": segment_id}]},
             "destination": {"datasetId": "members"},
         }
-        job = (await stage.client.post(EXPORTS, json=body)).json()
+        answer = await stage.client.post(EXPORTS, json=body)
+        assert answer.status_code == 200, answer.text
+        job = answer.json()
         worker = service(stage, "worker")
 
         async def is_under_way() -> bool:
