@@ -23,7 +23,7 @@ from app.service.export_records import (
     partition_end,
     partition_start,
 )
-from app.service.job_scan import JobProgress, Place, identity_namespaces
+from app.service.job_tally import JobProgress, Place, identity_namespaces
 from app.service.membership import membership_map
 from app.service.profile_view import event_document
 from app.service.restoration import RESTORED_TAG
@@ -42,7 +42,7 @@ _IDENTITIES = "identityMap"
 
 
 class ExportTally:
-    """Exports the profiles of a slice; implements `app.service.job_scan.Tally`.
+    """Exports the profiles of a slice; implements `app.service.job_tally.Tally`.
 
     Args:
         before: Where the last slice ended.

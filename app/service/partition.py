@@ -20,7 +20,7 @@ from app.engine.profile import ProfileState, first_order, next_due
 from app.engine.state_codec import decode
 from app.engine.step import Stepper
 from app.engine.working import Profile
-from app.service.job_scan import Tally
+from app.service.job_tally import Tally
 from app.service.membership import memberships_record
 from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished

@@ -17,7 +17,8 @@ from app.adapters.http.context import (
 )
 from app.adapters.http.definitions import MAX_LIMIT
 from app.adapters.http.errors import json_response
-from app.adapters.http.export_schemas import CancelledExport, Export, ExportBody, ExportList
+from app.adapters.http.export_answers import CancelledExport, Export, ExportList
+from app.adapters.http.export_schemas import ExportBody
 from app.adapters.http.schemas import Problem
 from app.domain.model import JsonObject, Tenant
 from app.service.export_document import export_document

@@ -18,7 +18,7 @@ from app.domain.model import Tenant
 from app.domain.partitioning import partition_of
 from app.service.export_records import job_end
 from app.service.export_scan import EndTally
-from app.service.job_scan import JobProgress
+from app.service.job_tally import JobProgress
 
 _LEFT_FOR_S = 3.0
 """Longer than a worker takes to hear of a cancellation: it may still write until then."""

@@ -19,7 +19,7 @@ from app.adapters.kafka.owner import Owner
 from app.domain.errors import Unavailable
 from app.domain.jobs import JobSource, JobTask
 from app.domain.model import Tenant
-from app.service.job_scan import JobProgress
+from app.service.job_tally import JobProgress
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,8 @@ from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue
 from app.service.backfill import Backfill, Slice, Suspects
 from app.service.export_scan import ExportTally
-from app.service.job_scan import PartitionJobs, Place, Tally
+from app.service.job_scan import PartitionJobs
+from app.service.job_tally import Place, Tally
 from app.service.partition import Outcome, PartitionEngine
 
 _UNKNOWN = Position(0, None, 0)

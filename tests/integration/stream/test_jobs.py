@@ -13,7 +13,7 @@ from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.job_store import RedisJobStore
 from app.domain.model import Tenant
 from app.service.job_document import job_document
-from app.service.job_scan import SegmentTally
+from app.service.job_tally import SegmentTally
 from app.service.jobs import JobCall, Jobs
 from tests.integration.stream.harness import eventually, owned
 from tests.integration.stream.test_backfill import ADULT, BUYER, World, entered, is_applied, names

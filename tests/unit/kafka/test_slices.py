@@ -9,7 +9,7 @@ from app.domain.jobs import JobSegment, JobTask
 from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, ProfileKey, SegmentDefinition, Tenant
 from app.engine.catalogue import compile_catalogue
-from app.service.job_scan import SegmentTally
+from app.service.job_tally import SegmentTally
 from app.service.partition import Outcome, PartitionEngine
 
 TENANT = Tenant("org", "prod")

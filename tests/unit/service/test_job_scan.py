@@ -16,7 +16,8 @@ from app.domain.model import (
 from app.engine.catalogue import Catalogue, compile_catalogue
 from app.service.backfill import Suspects
 from app.service.export_scan import ExportTally
-from app.service.job_scan import JobProgress, PartitionJobs, SegmentTally, Tally
+from app.service.job_scan import PartitionJobs
+from app.service.job_tally import JobProgress, SegmentTally, Tally
 from app.service.partition import Outcome, PartitionEngine
 from app.service.restoration import restored_state
 
