@@ -93,8 +93,10 @@ def build_api(settings: Settings) -> ASGIApp:
     """
     import secrets
     import uuid
+    from functools import partial
     from importlib.metadata import version
 
+    from app.adapters.datasets.locations import names_for, parse_locations
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
@@ -116,6 +118,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.service.definitions import Definitions
+    from app.service.exports import Exports
     from app.service.firing import Firing, FiringParts
     from app.service.jobs import Jobs
     from app.service.profile_updates import ProfileUpdates
@@ -171,6 +174,13 @@ def build_api(settings: Settings) -> ASGIApp:
         RedisJobSource(redis, prefix).changed,
         name="job",
     )
+    jobs = Jobs(
+        RedisJobStore(redis, prefix),
+        store,
+        lambda: str(uuid.uuid4()),
+        now_ms,
+        settings.job_history_days * DAY_MS,
+    )
     parts = Parts(
         authenticator=_authenticator(settings),
         definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
@@ -181,6 +191,15 @@ def build_api(settings: Settings) -> ASGIApp:
             jobs,
             lambda: str(uuid.uuid4()),
             settings.schedule_runs_per_day,
+        ),
+        exports=Exports(
+            RedisJobStore(redis, prefix, "export"),
+            store,
+            jobs,
+            partial(names_for, parse_locations(settings.datasets)),
+            lambda: str(uuid.uuid4()),
+            now_ms,
+            settings.job_history_days * DAY_MS,
         ),
         profiles=profiles,
         updates=ProfileUpdates(profiles, _update_check(settings), producer),
@@ -269,6 +288,8 @@ class WorkerProcess:
             raise SystemExit(status)
 
     async def _work(self) -> int:
+        from app.adapters.datasets.locations import parse_locations
+        from app.adapters.datasets.store import FileDatasets
         from app.adapters.kafka.worker import Worker
         from app.adapters.redis.connection import connect
         from app.adapters.redis.control_client import connect_control
@@ -280,7 +301,9 @@ class WorkerProcess:
         source = RedisDefinitionSource(control, settings.redis_key_prefix)
         try:
             jobs = RedisJobSource(control, settings.redis_key_prefix)
-            return await Worker(worker_options(settings), redis, source, jobs=jobs).run()
+            datasets = FileDatasets(parse_locations(settings.datasets))
+            worker = Worker(worker_options(settings), redis, source, jobs=jobs, datasets=datasets)
+            return await worker.run()
         finally:
             await redis.aclose()
             await control.aclose()

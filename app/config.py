@@ -12,6 +12,7 @@ named by the variable with `_FILE` added.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -122,6 +123,12 @@ def _servers(value: str) -> str:
     return ",".join(servers)
 
 
+def _datasets(value: str) -> str:
+    if not isinstance(json.loads(value), dict):
+        raise ValueError("not an object")
+    return value
+
+
 def _topic_prefix(value: str) -> str:
     if len(value) > 200 or not all(c.isascii() and (c.isalnum() or c in "._-") for c in value):
         raise ValueError("not a topic name")
@@ -146,6 +153,7 @@ _API_URL = Kind("a URL with http:// or https://, without user, password and quer
 _SERVERS = Kind("host:port, several with commas between", _servers)
 _TOPIC_PREFIX = Kind("up to 200 letters, digits, dots, hyphens and underscores", _topic_prefix)
 _KEY_PREFIX = Kind("text without braces, colons, stars or spaces", _key_prefix)
+_DATASETS = Kind("a JSON object of data sets by id (docs/operations.md)", _datasets)
 _PORT = _integer(0, 65_535)
 
 
@@ -242,6 +250,12 @@ class Settings:
     )
     schedule_runs_per_day: int = _setting(
         _integer(1, 86_400), 1, "A schedule that would run more often on a day is refused."
+    )
+    datasets: str = _setting(
+        _DATASETS,
+        "",
+        "Where exports write: URL and options of fsspec by `datasetId` (docs/operations.md).",
+        secret=True,
     )
     session_timeout_ms: int = _setting(
         _integer(1_000, 600_000),

@@ -1,4 +1,7 @@
-"""Segment jobs: what is asked, what was counted, and the ports of their store."""
+"""Jobs over all profiles: what is asked, what was counted, and the ports of their store.
+
+Segment jobs and export jobs wait in one queue of their tenant.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-from app.domain.model import Tenant
+from app.domain.exports import ExportCounts, ExportNotes, ExportTask, NewExport
+from app.domain.model import JsonObject, Tenant
 
 JobStatus: TypeAlias = Literal[
     "NEW", "QUEUED", "PROCESSING", "CANCELLING", "CANCELLED", "FAILED", "SUCCEEDED"
 ]
+JobKind: TypeAlias = Literal["segment", "export"]
 STATUSES: tuple[JobStatus, ...] = (
     "NEW",
     "QUEUED",
@@ -85,6 +90,15 @@ class JobCounts:
         return cls([SegmentCount(*one) for one in rows], total, skipped)
 
 
+Counts: TypeAlias = JobCounts | ExportCounts
+"""Of a segment job, or of an export."""
+
+
+def counts_from_row(row: Row | JsonObject) -> Counts:
+    """Return the counts that gave a row: the two kinds have rows of another type."""
+    return ExportCounts.from_row(row) if isinstance(row, dict) else JobCounts.from_row(row)
+
+
 @dataclass(frozen=True, slots=True)
 class JobSegment:
     """A definition that a job counts, as it was when the job was started.
@@ -109,12 +123,23 @@ class JobTask:
             know them all.
         segments: What is counted.
         asked: Version of each further definition that those ask with `inSegment`, at any depth.
+        export: What is exported; None for a segment job.
     """
 
     job_id: str
     number: int
     segments: tuple[JobSegment, ...]
     asked: tuple[tuple[str, int], ...] = ()
+    export: ExportTask | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        """Of which kind the job is."""
+        return "segment" if self.export is None else "export"
+
+    def zero(self) -> Counts:
+        """Return the counts of no profiles."""
+        return JobCounts.zero(len(self.segments)) if self.export is None else ExportCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +161,7 @@ class NewJob:
         source: `api` or `scheduler`.
         request_id: Given by the caller, for tracing.
         schedule: Ids of the schedule and of its run, where one started the job.
+        export: What was asked of an export; None for a segment job.
     """
 
     task: JobTask
@@ -148,6 +174,7 @@ class NewJob:
     gateway_job_id: str
     created_ms: int
     schedule: tuple[str, str] | None = None
+    export: NewExport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +183,8 @@ class StoredJob:
 
     Attributes:
         number: 1, 2, 3, … in the order in which the jobs of a tenant were started.
-        started_ms, ended_ms: 0 where it did not.
+        started_ms, closing_ms, ended_ms: 0 where it did not; an export closes once all of its
+            records are there.
         counts: Once it succeeded.
     """
 
@@ -165,8 +193,9 @@ class StoredJob:
     status: JobStatus
     updated_ms: int
     started_ms: int = 0
+    closing_ms: int = 0
     ended_ms: int = 0
-    counts: JobCounts | None = None
+    counts: Counts | None = None
     errors: tuple[JobError, ...] = ()
 
     @property
@@ -176,10 +205,12 @@ class StoredJob:
 
 
 class JobStore(Protocol):
-    """The jobs of all tenants. Every method raises `Unavailable` when the store is away."""
+    """The jobs of one kind, of all tenants; every method raises `Unavailable` when it is away."""
 
     async def create(self, tenant: Tenant, job: NewJob, most: int) -> str | None:
         """Queue a job, unless one with its id or origin is known.
+
+        The id of an export is its number, so that the one in its task does not matter.
 
         Returns:
             The id of the job; None, with nothing written, where `most` are unfinished.
@@ -213,7 +244,7 @@ class JobStore(Protocol):
         ...
 
 
-class JobSource(Protocol):
+class JobSource(ExportNotes, Protocol):
     """The jobs as a worker sees them. All methods raise `Unavailable`, nothing else."""
 
     async def tasks(self, now_ms: int) -> dict[Tenant, tuple[JobTask, int]]:
@@ -228,7 +259,7 @@ class JobSource(Protocol):
         ...
 
     async def report(
-        self, tenant: Tenant, job_id: str, partition: int, counts: JobCounts, now_ms: int
+        self, tenant: Tenant, job_id: str, partition: int, counts: Counts, now_ms: int
     ) -> int:
         """Note what a partition counted, the first time; return how many have."""
         ...

@@ -58,6 +58,7 @@ class ProfileState:
         deleted_ms: Partition clock of the last deletion; 0 while there was none. A deleted profile
             is a stub: only this, `details` and the hashes in `recent_ids` are kept.
         created: False until the first update was applied.
+        updated_ms: Partition clock of the last update; 0 where an older version stored it.
         due_floor_ms: No due is earlier; 0 for not looked yet; not stored.
         fronts: Order → keys of the timelines that begin with it, once somebody asked; not stored,
             and what is out of date in it stays there.
@@ -83,6 +84,7 @@ class ProfileState:
     details: DetailTable = field(default_factory=DetailTable)
     deleted_ms: int = 0
     created: bool = False
+    updated_ms: int = 0
     due_floor_ms: int = 0
     fronts: dict[int, list[int]] | None = field(default=None, compare=False, repr=False)
     base_bytes: int = field(default=0, compare=False, repr=False)

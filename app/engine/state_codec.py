@@ -47,6 +47,8 @@ class _Packed(msgspec.Struct, array_like=True, gc=False):
     details: bytes
     deleted_ms: int
     created: bool
+    # Not in states of older versions, which go on reading those of this one.
+    updated_ms: int = 0
 
 
 _MatchesChange = tuple[int, bytes, list[Number]]
@@ -75,6 +77,7 @@ class _Change(msgspec.Struct, array_like=True, gc=False):
     dues: dict[int, int | None]
     members: bytes | None
     details: dict[int, Detail | None]
+    updated_ms: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -100,6 +103,7 @@ def encode(state: ProfileState) -> bytes:
             state.details.packed(),
             state.deleted_ms,
             state.created,
+            state.updated_ms,
         )
     )
     state.mark_saved(len(packed) + _HEAD_BYTES, 0)
@@ -141,6 +145,7 @@ def encode_change(state: ProfileState, *, has_attributes: bool, members: bytes |
             {key: dues.get(key) for key in state.changed_dues},
             members,
             {ordinal: details.get(ordinal) for ordinal in details.changed},
+            state.updated_ms,
         )
     )
     state.mark_saved(state.base_bytes, state.log_bytes + len(packed) + _LENGTH.size)
@@ -207,6 +212,7 @@ def _state(view: memoryview) -> ProfileState:
         DetailTable(packed=found.details),
         found.deleted_ms,
         found.created,
+        found.updated_ms,
     )
 
 
@@ -216,6 +222,7 @@ def _apply(state: ProfileState, change: _Change) -> None:
     if change.members is not None:
         state.members = change.members
     state.arrivals, state.frames = change.arrivals, change.frames
+    state.updated_ms = change.updated_ms or state.updated_ms
     for order in change.late_orders:
         state.orders.insert(bisect_right(state.orders, order), order)
     state.orders.frombytes(change.orders)

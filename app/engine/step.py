@@ -77,6 +77,7 @@ class Stepper:
             self._evaluator.settle(profile, work, before, out)
         if id_hash is not None:
             state.recent_ids.remember(id_hash, now_ms, limits.dedup_ids, now_ms - limits.dedup_ms)
+        state.updated_ms = now_ms
         profile.is_dirty = True
         return "applied"
 
@@ -102,7 +103,7 @@ class Stepper:
 
     def _add_event(self, profile: Profile, event: JsonObject, order: int, work: Work) -> None:
         state = profile.state
-        profile.new_frames.append(frame(order, orjson.dumps(event)))
+        profile.new_frames.append(frame(order, orjson.dumps(event), work.now_ms))
         state.arrivals += 1
         state.frames += 1
         is_newest = state.add_order(order)
@@ -110,7 +111,7 @@ class Stepper:
         body = EventItem(event)
         body["timestamp"] = order >> ORDER_BITS
         if profile.events is not None:
-            insort(profile.events, KeptEvent(order, body), key=_order)
+            insort(profile.events, KeptEvent(order, body, work.now_ms), key=_order)
         scope = self._evaluator.frame
         scope.slots[0] = body
         # What comes last and not from the future: most events, and the quick way for them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.domain.jobs import JobCounts, JobSegment, StoredJob
+from app.domain.jobs import JobCounts, JobError, JobSegment, StoredJob
 from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import sandbox_object
 
@@ -40,13 +40,16 @@ def job_document(tenant: Tenant, job: StoredJob) -> JsonObject:
         "updateEpoch": job.updated_ms // 1000,
     }
     if job.errors:
-        document["errors"] = [
-            {"code": error.code, "msg": error.message, "callStack": ""} for error in job.errors
-        ]
+        document["errors"] = error_list(job.errors)
     if asked.schedule is not None:
         schedule_id, run_id = asked.schedule
         document["properties"] = {"scheduleId": schedule_id, "runId": run_id}
     return document
+
+
+def error_list(errors: Iterable[JobError]) -> list[JsonObject]:
+    """Return why a job failed, or what it could not do."""
+    return [{"code": error.code, "msg": error.message, "callStack": ""} for error in errors]
 
 
 def _segments(job: StoredJob) -> list[JsonObject]:
@@ -70,17 +73,18 @@ def _segment(segment: JobSegment) -> JsonObject:
 
 def _metrics(job: StoredJob) -> JsonObject:
     found: JsonObject = {
-        "totalTime": _time(job.asked.created_ms, job.ended_ms),
+        "totalTime": time_triple(job.asked.created_ms, job.ended_ms),
         "profileSegmentationTime": {},
     }
     if job.ended_ms and job.started_ms:
-        found["profileSegmentationTime"] = _time(job.started_ms, job.ended_ms)
-    if job.counts is not None:
+        found["profileSegmentationTime"] = time_triple(job.started_ms, job.ended_ms)
+    if isinstance(job.counts, JobCounts):
         found |= _counters(job.asked.task.segments, job.counts)
     return found
 
 
-def _time(start_ms: int, end_ms: int) -> JsonObject:
+def time_triple(start_ms: int, end_ms: int) -> JsonObject:
+    """Return start, end and the time between, in ms; only the start while there is no end."""
     if not end_ms:
         return {"startTimeInMs": start_ms}
     return {

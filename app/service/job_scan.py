@@ -1,107 +1,42 @@
-"""How far the segment jobs of one partition are, by tenant.
+"""How far the segment and export jobs of one partition are, by tenant.
 
 A job goes through a tenant's profiles as the scan after a change of definitions does
 (`app.service.backfill`): in the order of the hash of their ids, a slice with a batch. Cursor and
 counts are one field of the partition's hash, written by the very call that writes what the slice
-changed (docs/decisions/0304), so each profile is counted once whoever dies.
+changed (docs/decisions/0304), so each profile is counted, or exported, once whoever dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from collections.abc import Callable, Mapping
 
 from app.domain.jobs import JobCounts, JobError, JobTask
-from app.domain.model import ProfileKey, Tenant
+from app.domain.model import Tenant
 from app.engine.catalogue import Catalogue
-from app.engine.working import Profile
-from app.service.backfill import Slice, Suspects
+from app.service.backfill import HASHES, Slice, Suspects
+from app.service.job_tally import JobProgress, SegmentTally, Tally
 
 _FIELD = "job:"
 _JOB_TAG = "job "
 
 
-@dataclass(frozen=True, slots=True)
-class JobProgress:
-    """How far one job is in a partition.
-
-    Attributes:
-        cursor: Smallest hash not looked at yet; None once all were.
-    """
-
-    job_id: str
-    cursor: int | None
-    counts: JobCounts
-
-    def packed(self) -> str:
-        """Return it as the text of a field."""
-        return orjson.dumps((self.job_id, self.cursor, self.counts.row())).decode()
-
-    @classmethod
-    def unpacked(cls, text: str) -> JobProgress:
-        """Return what `packed` gave."""
-        job_id, cursor, row = orjson.loads(text)
-        return cls(job_id, cursor, JobCounts.from_row(row))
-
-
-class Tally:
-    """Counts the profiles of a slice.
-
-    Attributes:
-        keys: The profiles; set once they were read.
-        counts: Of this slice alone.
-    """
-
-    def __init__(self, task: JobTask) -> None:
-        self.task = task
-        self.keys: list[ProfileKey] = []
-        self.counts = JobCounts.zero(len(task.segments))
-        self._places = {one.ordinal: place for place, one in enumerate(task.segments)}
-
-    def set_keys(self, found: list[ProfileKey], wanted: list[ProfileKey]) -> None:
-        """Take the profiles of the slice, and those among them that can be evaluated."""
-        self.keys = wanted
-        self.counts.skipped = len(found) - len(wanted)
-
-    def add(self, profile: Profile) -> None:
-        """Count one that exists and is up to date."""
-        self.counts.total += 1
-        namespaces: list[str] | None = None
-        for ordinal in profile.state.details.ordinals():
-            place = self._places.get(ordinal)
-            if place is None:
-                continue
-            count = self.counts.segments[place]
-            if not profile.members >> ordinal & 1:
-                count.exited += 1
-                continue
-            count.realized += 1
-            if namespaces is None:
-                namespaces = _namespaces(profile)
-            for name in namespaces:
-                count.by_namespace[name] = count.by_namespace.get(name, 0) + 1
-
-
-def _namespaces(profile: Profile) -> list[str]:
-    """Return the namespaces in which a profile has an identity."""
-    identities: Any = profile.attributes.get("identityMap")
-    if not isinstance(identities, dict):
-        return []
-    return [name for name, items in identities.items() if items]
+MakeTally = Callable[[Tenant, JobTask, JobProgress, Catalogue], Tally]
 
 
 class PartitionJobs:
     """The jobs of one partition.
+
+    Args:
+        make_export: Makes the tally of a slice of an export.
 
     Attributes:
         stored: What the partition's hash holds, by tenant.
         failures: Jobs that cannot be done any more, and why.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make_export: MakeTally) -> None:
+        self._make_export = make_export
+        self._endings: dict[Tenant, Tally] = {}
         self._tasks: dict[Tenant, JobTask] = {}
         self._catalogues: dict[Tenant, Catalogue] = {}
         self._progress: dict[Tenant, JobProgress] = {}
@@ -123,6 +58,24 @@ class PartitionJobs:
                 self._progress[Tenant(org_id, sandbox_name)] = JobProgress.unpacked(text)
         self.stored = dict(self._progress)
 
+    def restart_exports(self) -> dict[str, str]:
+        """Let exports of this partition begin anew: the store lost what it knew of them.
+
+        Records that it does not know of may be on the topic. Counts and cursors of segment jobs
+        went back together with the profiles and need nothing.
+
+        Returns:
+            The fields that the next batch has to write.
+        """
+        fields = {}
+        for tenant, known in self._progress.items():
+            if not isinstance(known.counts, JobCounts):
+                progress = JobProgress(known.job_id, 0, type(known.counts)())
+                self._progress[tenant] = self.stored[tenant] = progress
+                fields[_field(tenant)] = progress.packed()
+                self._decide(tenant)
+        return fields
+
     def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
         """Learn the definitions that a tenant's batches have from now on."""
         self._catalogues[tenant] = catalogue
@@ -143,6 +96,8 @@ class PartitionJobs:
             self._waiting.pop(tenant, None)
             return
         known = self._progress.get(tenant)
+        if tenant in self._endings and self._endings[tenant].task.job_id != task.job_id:
+            del self._endings[tenant]
         is_done = known is not None and known.job_id == task.job_id and known.cursor is None
         error = None if is_done else _misfit(task, catalogue)
         if error is not None:
@@ -161,17 +116,42 @@ class PartitionJobs:
             # To the end of the line; we do not go on iterating.
             self._waiting[tenant] = self._waiting.pop(tenant)
             task = self._tasks[tenant]
-            start = self._of(tenant, task).cursor or 0
             tag = _JOB_TAG + task.job_id
+            ending = self._endings.get(tenant)
+            if ending is not None:
+                # There are no profiles behind the last hash.
+                return Slice(tenant, tag, HASHES, 1), ending
+            known = self._of(tenant, task)
+            start = known.cursor or 0
             suspected = suspects.limit(tenant, tag, start)
             size = min(suspected, limit) if suspected else limit
-            return Slice(tenant, tag, start, size, is_alone=bool(suspected)), Tally(task)
+            tally = self._tally(tenant, task, known)
+            return Slice(tenant, tag, start, size, is_alone=bool(suspected)), tally
         return None
+
+    def _tally(self, tenant: Tenant, task: JobTask, known: JobProgress) -> Tally:
+        if task.export is None:
+            return SegmentTally(task)
+        return self._make_export(tenant, task, known, self._catalogues[tenant])
+
+    def end(self, tenant: Tenant, ending: Tally) -> None:
+        """Let the next batch tell the end of a job that all partitions have done."""
+        task, known = self._tasks.get(tenant), self._progress.get(tenant)
+        is_due = (
+            task is not None
+            and known is not None
+            and task.job_id == ending.task.job_id == known.job_id
+            and known.cursor is None
+            and not known.is_closed
+        )
+        if is_due and tenant not in self._endings:
+            self._endings[tenant] = ending
+            self._waiting[tenant] = None
 
     def _of(self, tenant: Tenant, task: JobTask) -> JobProgress:
         known = self._progress.get(tenant)
         if known is None or known.job_id != task.job_id:
-            return JobProgress(task.job_id, 0, JobCounts.zero(len(task.segments)))
+            return JobProgress(task.job_id, 0, task.zero())
         return known
 
     def advance(self, tenant: Tenant, tally: Tally, following: int | None) -> dict[str, str]:
@@ -185,15 +165,13 @@ class PartitionJobs:
         Returns:
             The field that the batch has to write.
         """
-        before = self._of(tenant, tally.task)
-        counts = JobCounts.from_row(orjson.loads(orjson.dumps(before.counts.row())))
-        counts.add(tally.counts)
-        progress = JobProgress(tally.task.job_id, following, counts)
+        progress = tally.finish(self._of(tenant, tally.task), following)
         self._progress[tenant] = progress
         self._unwritten[tenant] = None
         if following is None and self._tasks.get(tenant) == tally.task:
             self._waiting.pop(tenant, None)
-        return {f"{_FIELD}{tenant.org_id}/{tenant.sandbox_name}": progress.packed()}
+        self._endings.pop(tenant, None)
+        return {_field(tenant): progress.packed()}
 
     def committed(self) -> None:
         """Learn that the fields returned so far are stored."""
@@ -215,6 +193,10 @@ class PartitionJobs:
 def is_job(tag: str) -> bool:
     """Tell whether a slice with this tag is of a job."""
     return tag.startswith(_JOB_TAG)
+
+
+def _field(tenant: Tenant) -> str:
+    return f"{_FIELD}{tenant.org_id}/{tenant.sandbox_name}"
 
 
 def _number(catalogue: Catalogue) -> int:

@@ -25,12 +25,19 @@ def segment_membership(state: ProfileState, segment_ids: Mapping[int, str]) -> d
         Source: API reference, segmentMembership on the profile.
     """
     members = int.from_bytes(state.members, "little")
+    return membership_map(members, state.details, segment_ids)
+
+
+def membership_map(
+    members: int, details: DetailTable, segment_ids: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the same of a profile that a batch works on; `members` is its bit set."""
     found = {
         segment_ids[ordinal]: {
             "lastQualificationTime": iso_text(detail.at_ms),
             "status": "realized" if members >> ordinal & 1 else "exited",
         }
-        for ordinal, detail in state.details.items()
+        for ordinal, detail in details.items()
         if ordinal in segment_ids
     }
     return {SEGMENT_NAMESPACE: found}

@@ -7,7 +7,7 @@ partition is thrown away with everything it holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,11 +16,11 @@ from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, Pr
 from app.engine.catalogue import EMPTY, Catalogue
 from app.engine.evaluation import Transition
 from app.engine.history import read_frames, rewrite_frames
-from app.engine.profile import ProfileState, next_due
+from app.engine.profile import ProfileState, first_order, next_due
 from app.engine.state_codec import decode
 from app.engine.step import Stepper
 from app.engine.working import Profile
-from app.service.job_scan import Tally
+from app.service.job_tally import Tally
 from app.service.membership import memberships_record
 from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished
@@ -136,15 +136,29 @@ class PartitionEngine:
         state = profile.state
         return state.created and state.tag != self._tenant(key.tenant).stepper.catalogue.tag
 
-    def missing_events(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
-        """Return the keys, each once, whose event frames this batch needs; most often none."""
+    def stored_bytes(self, keys: Iterable[ProfileKey]) -> list[int]:
+        """Return roughly how large the records of profiles are; their states were provided."""
+        return [len(self._profiles[key].state.attributes_json) for key in keys]
+
+    def missing_events(
+        self, keys: Iterable[ProfileKey], asked: Collection[ProfileKey] = ()
+    ) -> list[ProfileKey]:
+        """Return the keys, each once, whose event frames this batch needs; most often none.
+
+        Args:
+            keys: All of the batch; their states were provided.
+            asked: Those of them whose events are needed in any case.
+        """
         profiles = self._profiles
         found: list[ProfileKey] = []
+        wanted = frozenset(asked)
         for key in dict.fromkeys(keys):
             profile = profiles[key]
             state = profile.state
             if profile.events is None and (
-                self._tenant(key.tenant).needs_events(state.tag) or _is_bloated(state)
+                key in wanted
+                or self._tenant(key.tenant).needs_events(state.tag)
+                or _is_bloated(state)
             ):
                 if state.frames:
                     found.append(key)
@@ -178,7 +192,8 @@ class PartitionEngine:
                 the wall clock, never less than the stored clock.
             wall_ms: The clock never runs ahead of this.
             outdated: Profiles to bring to the current definitions, if nothing else did so.
-            tally: Brings its profiles to the definitions and the clock, last of all, and counts.
+            tally: Brings its profiles to the definitions and the clock, last of all, and counts
+                or exports them.
 
         Returns:
             The outcome; keys of profiles that did not change are absent from it.
@@ -194,7 +209,7 @@ class PartitionEngine:
         for key in outdated:
             self._bring_to_definitions(key, clock_ms)
         if tally is not None:
-            self._count_memberships(tally, clock_ms)
+            self._look(tally, clock_ms)
         outcome.clock_ms = clock_ms
         self._finish()
         return outcome
@@ -331,7 +346,8 @@ class PartitionEngine:
         if found:
             self._emit(key, found, None)
 
-    def _count_memberships(self, tally: Tally, clock_ms: int) -> None:
+    def _look(self, tally: Tally, clock_ms: int) -> None:
+        oldest = first_order(clock_ms - self._limits.retention_ms + 1)
         for key in tally.keys:
             profile = self._profiles[key]
             # As in `outdated`.
@@ -343,7 +359,9 @@ class PartitionEngine:
             if state.due_floor_ms <= clock_ms and state.tag != RESTORED_TAG:
                 self._touched[key] = None
                 self._bring_up(key, self._tenant(key.tenant), profile, clock_ms)
-            tally.add(profile)
+            tally.add(key, profile, oldest)
+            if tally.needs_events and key not in self._touched:
+                self._forget_events(key, profile)
 
     def _expire_stub(self, profile: Profile, clock_ms: int) -> None:
         """Forget a deleted profile for good once the retention time has passed."""
@@ -378,6 +396,11 @@ class PartitionEngine:
                     cause,
                 )
             )
+
+    def _forget_events(self, key: ProfileKey, profile: Profile) -> None:
+        """Bodies are only held while something reads them."""
+        if not self._tenant(key.tenant).stepper.catalogue.history_ranks:
+            profile.events = profile.stored_frames = None
 
     def _collect(self, key: ProfileKey, profile: Profile) -> None:
         outcome, state = self._outcome, profile.state

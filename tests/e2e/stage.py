@@ -88,13 +88,14 @@ class Stage:
 async def running_stage(
     kafka: LocalKafka, redis: LocalRedis, folder: Path, **settings: str
 ) -> AsyncIterator[Stage]:
-    """Start everything, with settings of the worker; at the end all has to stop in order."""
+    """Start everything, with further settings; at the end all has to stop in order."""
     bus = Bus(kafka.bootstrap, redis.url, partitions=PARTITIONS)
     names = bus.names
     environment = {
         **names.environment(kafka, redis),
         "SEG_DEFAULT_ORG_ID": names.org_id,
         "SEG_PARTITIONS": str(PARTITIONS),
+        **settings,
     }
     services = Services(environment, folder)
     await ensure_topics(bus.client, TopicPlan(names.topic_prefix, PARTITIONS, 1))
@@ -107,7 +108,7 @@ async def running_stage(
     producer = AIOKafkaProducer(**bus.client)
     try:
         api, headers = services.api(names.org_id)
-        worker = services.worker("worker", **settings)
+        worker = services.worker("worker")
         await api.ready()
         await worker.ready()
         await reader.start()

@@ -103,7 +103,10 @@ def test_settings_that_contradict_each_other_are_refused(given, remedy):
 
 def test_no_secret_is_in_the_repr():
     given = {
-        row.variable: "redis://u:hunter2@h/0" if row.name == "redis_url" else "hunter2"
+        row.variable: {
+            "redis_url": "redis://u:hunter2@h/0",
+            "datasets": '{"d": {"url": "s3://b", "options": {"secret": "hunter2"}}}',
+        }.get(row.name, "hunter2")
         for row in setting_table()
         if row.is_secret
     }

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"<!-- example: ([a-z-]+) -->\n```json\n(.*?)```", re.S)
 EXAMPLES = [(name, json.loads(text)) for name, text in EXAMPLE.findall(PAGE)]
-UNUSED_YET = {"export-results", "commands"}
+UNUSED_YET = {"commands"}
 
 
 def validator(name: str) -> Draft202012Validator:

@@ -29,6 +29,7 @@ from app.adapters.http.errors import (
     problem_response,
     request_id_of,
 )
+from app.adapters.http.exports import exports_router
 from app.adapters.http.gateway import DOCS_ASSETS, DOCS_PATH, Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.jobs import jobs_router
@@ -41,6 +42,7 @@ from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
+from app.service.exports import Exports
 from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
@@ -65,6 +67,7 @@ class Parts:
     updates: ProfileUpdates
     jobs: Jobs
     schedules: Schedules
+    exports: Exports
     search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
@@ -94,6 +97,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(definitions_router(parts.definitions))
     api.include_router(jobs_router(parts.jobs))
     api.include_router(schedules_router(parts.schedules))
+    api.include_router(exports_router(parts.exports))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
     api.include_router(entities_router(EntityAccess(parts.profiles)))

@@ -22,7 +22,7 @@ from app.adapters.kafka.records import (
     TopicNames,
     unpack_outbox,
 )
-from app.adapters.kafka.recovery import ReadBack, begin_recovery, unpack_recovery
+from app.adapters.kafka.recovery import ReadBack, Recovery, begin_recovery, unpack_recovery
 from app.adapters.kafka.torn import TornTransactions
 from app.adapters.redis.partition_store import RedisPartitionStore, StoredPartition
 from app.domain.errors import ConfigurationError, Fenced
@@ -85,8 +85,7 @@ class Acquisition:
             ConfigurationError: One is missing or has another number.
             Unavailable: Kafka does not answer.
         """
-        topics = self._topics
-        names = [topics.updates, topics.changes, topics.memberships, topics.dead_letters]
+        names = [self._topics.updates, *self._topics.outputs]
         counts = await self._positions.partition_counts(names)
         wrong = {name: count for name, count in counts.items() if count != self._partitions}
         if wrong:
@@ -151,7 +150,11 @@ class Acquisition:
             if name.startswith("origin:")
         }
         if found.stored.recovery is not None:
-            owner.recovery = unpack_recovery(found.stored.recovery)
+            self._enter_recovery(owner, unpack_recovery(found.stored.recovery))
+
+    def _enter_recovery(self, owner: Owner, recovery: Recovery) -> None:
+        owner.recovery = recovery
+        owner.dirty.update(owner.jobs.restart_exports())
 
     async def _catch_up(self, owner: Owner, found: _Found) -> None:
         step = first_step(found.sequence, found.outbox_sequence, found.group)
@@ -216,7 +219,7 @@ class Acquisition:
         sequence = max(found.sequence, found.group.sequence or 0, back.last_sequence) + 1
         await self._store.begin_recovery(owner.partition, owner.epoch, sequence, recovery.pack())
         owner.sequence = sequence
-        owner.recovery = recovery
+        self._enter_recovery(owner, recovery)
         logger.error(
             "partition %d: Redis lost its last writes; replaying input offsets %d to %d",
             owner.partition,
@@ -226,7 +229,8 @@ class Acquisition:
 
     async def _read_back(self, partition: int, found: _Found) -> ReadBack:
         topics = self._topics
-        wanted = {(topics.changes, partition), (topics.dead_letters, partition)}
+        own = (topics.changes, topics.dead_letters, topics.exports)
+        wanted = {(topic, partition) for topic in own}
         if found.outbox is not None:
             wanted |= {(record.topic, record.partition) for record in found.outbox.records}
         meta = found.stored.meta

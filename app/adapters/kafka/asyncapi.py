@@ -123,13 +123,26 @@ CHANNELS: Mapping[str, Channel] = {
         },
     ),
     "export-results": Channel(
-        "Export results", "send", "job id", "Members found by export jobs." + _NOT_YET, {}
+        "Export results",
+        "send",
+        "job id",
+        "Profiles that export jobs found, numbered in each partition; read it read_committed.",
+        {
+            "exportPartitionStart": Message(
+                "Start of a partition", "export-partition-start", "output-headers"
+            ),
+            "exportProfile": Message("Exported profile", "export-profile", "output-headers"),
+            "exportPartitionEnd": Message(
+                "End of a partition", "export-partition-end", "output-headers"
+            ),
+            "exportJobEnd": Message("End of an export", "export-job-end", "output-headers"),
+        },
     ),
     "job-events": Channel(
         "Job events",
         "send",
         "job id",
-        "Every change of the state of a segment job, in order per job.",
+        "Every change of the state of a segment or export job, in order per job.",
         {"jobEvent": Message("Job event", "job-event")},
     ),
     "commands": Channel(

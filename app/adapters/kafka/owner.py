@@ -19,6 +19,7 @@ from app.adapters.kafka.records import (
     TopicNames,
     change_record,
     dead_letter,
+    export_record,
     forwarded,
     memberships_record,
     pack_outbox,
@@ -27,12 +28,15 @@ from app.adapters.kafka.records import (
 from app.adapters.kafka.recovery import Recovery
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.update_fields import InputRecord
+from app.adapters.redis.keys import sample_hash
 from app.adapters.redis.partition_store import Argument, Commit
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue
 from app.service.backfill import Backfill, Slice, Suspects
-from app.service.job_scan import PartitionJobs, Tally
+from app.service.export_scan import ExportTally
+from app.service.job_scan import PartitionJobs
+from app.service.job_tally import Place, Tally
 from app.service.partition import Outcome, PartitionEngine
 
 _UNKNOWN = Position(0, None, 0)
@@ -49,7 +53,8 @@ class Work:
         dropped: Profiles whose timer is dropped unfired.
         scan: Slice of profiles to look at, if any; `following` is the smallest hash behind it.
         scanned: Those of them that are not up to date; `looked` is the number of all.
-        tally: Counts the slice, where it is a job's; `scanned` is empty then.
+        tally: Counts or exports the slice, where it is a job's; `scanned` is empty then.
+        found: All profiles of a job's slice.
         output: Dead letters and forwarded records.
     """
 
@@ -65,6 +70,7 @@ class Work:
     scanned: list[ProfileKey] = field(default_factory=list)
     looked: int = 0
     tally: Tally | None = None
+    found: list[ProfileKey] = field(default_factory=list)
     output: list[OutputRecord] = field(default_factory=list)
     dead: int = 0
     forwarded: int = 0
@@ -108,7 +114,7 @@ class Owner:
         is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
         bad_timers: Timers that the engine failed on; dropped when they are due.
         backfill: How far the profiles have been brought to the definitions.
-        jobs: How far the segment jobs are.
+        jobs: How far the segment and export jobs are.
         is_job_next: Whose turn it is, where both have profiles to look at.
         suspects: Profiles of a scan or job that the engine failed on.
         in_flight: Batches read that did not arrive yet.
@@ -145,7 +151,7 @@ class Owner:
     alone_size: int = 1
     is_timer_suspect: bool = False
     backfill: Backfill = field(default_factory=Backfill)
-    jobs: PartitionJobs = field(default_factory=PartitionJobs)
+    jobs: PartitionJobs = field(default_factory=lambda: PartitionJobs(ExportTally))
     is_job_next: bool = False
     suspects: Suspects = field(default_factory=Suspects)
     in_flight: int = 0
@@ -211,9 +217,33 @@ class Owner:
         work.following = following
         wanted = [key for key in keys if key not in self.suspects.bad]
         if work.tally is not None:
+            work.found = keys
             work.tally.set_keys(keys, wanted)
         else:
             work.scanned = wanted
+
+    def cut(self, work: Work, sizes: dict[ProfileKey, int]) -> None:
+        """Shorten the slice of a job to the bytes that it may have.
+
+        Profiles whose ids have one hash stay together: the next slice begins with a hash.
+        """
+        tally = work.tally
+        assert tally is not None
+        taken, last = 0, -1
+        for place, key in enumerate(work.found):
+            at = sample_hash(key.profile_id)
+            size = sizes.get(key, 0)
+            if taken + size > tally.most_bytes and at != last and place:
+                work.following, work.found = at, work.found[:place]
+                work.looked = place
+                tally.set_keys(work.found, [key for key in work.found if key in sizes])
+                return
+            taken, last = taken + size, at
+
+    def begin_tally(self, work: Work, now_ms: int) -> None:
+        """Tell the tally of a batch where it is."""
+        if work.tally is not None:
+            work.tally.begin(Place(self.partition, self.epoch, work.end, now_ms))
 
     def set_due(self, work: Work, due: dict[ProfileKey, int]) -> None:
         """Add due timers to a batch, but for those that the engine failed on."""
@@ -332,6 +362,8 @@ class Owner:
         self.offset = work.end
         self.clock_ms = max(self.clock_ms, outcome.clock_ms)
         recovery = self._settle_recovery(work, outcome)
+        if work.scan is not None:
+            self.dirty.update(self._advance(work, work.scan))
         records = list(work.output)
         if self.recovery is None:
             self._add_changes(records, outcome)
@@ -347,8 +379,6 @@ class Owner:
             # Not with every batch: they tell where the output of the last outbox begins.
             meta.update({f"output:{topic}:{at}": end for (topic, at), end in self.ends.items()})
             self.ends = {}
-        if work.scan is not None:
-            self.dirty.update(self._advance(work, work.scan))
         meta.update(self.dirty)
         self.dirty = {}
         stale = [
@@ -372,7 +402,12 @@ class Owner:
     def _advance(self, work: Work, scan: Slice) -> dict[str, str]:
         if work.tally is None:
             return self.backfill.advance(scan, work.following)
-        return self.jobs.advance(scan.tenant, work.tally, work.following)
+        fields = self.jobs.advance(scan.tenant, work.tally, work.following)
+        work.output += [
+            export_record(self.topics.exports, self.partition, work.tally.task.job_id, value)
+            for value in work.tally.output
+        ]
+        return fields
 
     def _settle_recovery(self, work: Work, outcome: Outcome) -> bytes | None:
         """Advance a replay; return what its key in Redis becomes, None to leave it."""

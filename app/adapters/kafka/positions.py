@@ -113,6 +113,19 @@ class KafkaPositions:
             ends = await self._in_time(reader.end_offsets(tps))
         return {(tp.topic, tp.partition): range(starts[tp], ends[tp]) for tp in tps}
 
+    async def offset_at(self, topic: str, partition: int, at_ms: int) -> int:
+        """Return the first offset with a timestamp from an instant on; the end where there is none.
+
+        Where the brokers stamp records themselves theirs count, so that it may be too high.
+        """
+        tp = TopicPartition(topic, partition)
+        async with self._reader() as reader:
+            found = (await self._in_time(reader.offsets_for_times({tp: at_ms})))[tp]
+            if found is not None:
+                return int(found.offset)
+            ends = await self._in_time(reader.end_offsets([tp]))
+        return int(ends[tp])
+
     async def left_open(self, positions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the last stable offsets of those partitions in which a transaction is open."""
         tps = [TopicPartition(topic, partition) for topic, partition in positions]

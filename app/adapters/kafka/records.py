@@ -55,6 +55,12 @@ class TopicNames:
     changes: str
     memberships: str
     dead_letters: str
+    exports: str
+
+    @property
+    def outputs(self) -> list[str]:
+        """Those that the owner of a partition writes to, in the partition of the same number."""
+        return [self.changes, self.memberships, self.dead_letters, self.exports]
 
     @classmethod
     def of(cls, prefix: str) -> TopicNames:
@@ -64,6 +70,7 @@ class TopicNames:
             f"{prefix}membership-changes",
             f"{prefix}memberships",
             f"{prefix}dead-letters",
+            f"{prefix}export-results",
         )
 
 
@@ -132,6 +139,11 @@ def memberships_record(
     org, sandbox = tenant
     name = f"{org}/{sandbox}/{profile_id}".encode()
     return OutputRecord(topic, partition, name, memberships, [])
+
+
+def export_record(topic: str, partition: int, job_id: str, value: bytes) -> OutputRecord:
+    """Return a record of an export; `value` is one of `app.service.export_records`."""
+    return OutputRecord(topic, partition, job_id.encode(), value, [])
 
 
 def dead_letter(

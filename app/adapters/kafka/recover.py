@@ -136,8 +136,7 @@ async def recover(parts: RecoverParts, *, from_beginning: bool) -> RecoverReport
 async def _lost_partitions(parts: RecoverParts) -> dict[int, GroupPosition]:
     """Return the group's position of every partition that lost its state."""
     topics = parts.topics
-    names = [topics.updates, topics.changes, topics.memberships, topics.dead_letters]
-    counts = await parts.positions.partition_counts(names)
+    counts = await parts.positions.partition_counts([topics.updates, *topics.outputs])
     if set(counts.values()) != {parts.partitions}:
         raise ConfigurationError(
             f"SEG_PARTITIONS is {parts.partitions}, the topics have {counts}: set it to theirs"
@@ -201,9 +200,7 @@ class _Restorer:
         async for records in self._memberships():
             await self._take(records)
         topics, at = parts.topics, past.partition
-        bounds = await parts.positions.bounds(
-            [(topic, at) for topic in (topics.changes, topics.memberships, topics.dead_letters)]
-        )
+        bounds = await parts.positions.bounds([(topic, at) for topic in topics.outputs])
         meta: dict[str, Argument] = {
             f"output:{topic}:{partition}": bound.stop
             for (topic, partition), bound in bounds.items()

@@ -303,6 +303,7 @@ class Stream:
         max_records = 0 if sliced.scans_alone else self._limits.max_records
         work = owner.take(max_records, self._limits.max_bytes, self._decoder)
         scan, work.scan, work.tally = sliced.scan, sliced.scan, sliced.tally
+        owner.begin_tally(work, now_ms)
         clock_ms = owner.clock_ms
         if owner.recovery is not None and work.records == 0 and owner.is_replayed():
             # Whatever the clock had fired before the crash fires first, unheard.
@@ -334,10 +335,11 @@ class Stream:
         for batch in batches:
             if batch.work.scanned:
                 self._guarded(batch, partial(_leave_current, batch))
+        await self._cut_slices(batches)
         await self._provide(
             batches,
             self._store.events,
-            lambda batch: batch.owner.engine.missing_events(_keys(batch)),
+            _missing_events,
             lambda batch, found: batch.owner.engine.provide_events(found),
         )
 
@@ -383,6 +385,22 @@ class Stream:
                 continue
             call = partial(self._store.scan, owner.partition, scan.tenant, scan.start, scan.limit)
             owner.set_scanned(batch.work, *await self._redis(call, batches))
+
+    async def _cut_slices(self, batches: list[Batch]) -> None:
+        """Bound what is loaded and published of the slice of an export."""
+        for batch in batches:
+            owner, tally = batch.owner, batch.work.tally
+            if batch.is_failed or tally is None or not tally.most_bytes or not tally.keys:
+                continue
+            keys = tally.keys
+            sizes = self._guarded(batch, partial(owner.engine.stored_bytes, keys))
+            if sizes is None:
+                continue
+            if tally.needs_events:
+                load = partial(self._store.event_bytes, owner.partition, keys)
+                of_events = await self._redis(load, batches)
+                sizes = [one + other for one, other in zip(sizes, of_events, strict=True)]
+            owner.cut(batch.work, dict(zip(keys, sizes, strict=True)))
 
     def _evaluate(self, batch: Batch, now_ms: int) -> None:
         owner, work = batch.owner, batch.work
@@ -498,6 +516,14 @@ class Stream:
 
 def _leave_current(batch: Batch) -> None:
     batch.work.scanned = batch.owner.engine.outdated(batch.work.scanned)
+
+
+def _missing_events(batch: Batch) -> list[ProfileKey]:
+    tally = batch.work.tally
+    engine = batch.owner.engine
+    if tally is None or not tally.needs_events:
+        return engine.missing_events(_keys(batch))
+    return engine.missing_events(_keys(batch), tally.keys)
 
 
 def _keys(batch: Batch) -> list[ProfileKey]:

@@ -20,7 +20,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from app.domain.errors import ConfigurationError, Unavailable
 
 # An update of any size must reach the dead letters whole, so both topics take far more than the
-# limit that the service sets itself (SEG_MAX_RECORD_BYTES); so must a map of many memberships.
+# limit that the service sets itself (SEG_MAX_RECORD_BYTES); so must a map of many memberships, and
+# a profile that is exported.
 LARGE_MESSAGE_BYTES = 12 * 1024 * 1024
 # Only closed segments are compacted: with the broker's usual 1 GiB that would hardly ever happen.
 _COMPACT_SEGMENT_BYTES = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "profile-updates": {**_DELETE, **_LARGE},
     "membership-changes": _DELETE,
     "memberships": {**_COMPACT, **_LARGE},
-    "export-results": _DELETE,
+    "export-results": {**_DELETE, **_LARGE},
     "job-events": _DELETE,
     "definitions": _COMPACT,
     "commands": _DELETE,

@@ -103,9 +103,7 @@ class TornTransactions:
         ]
 
     def _own_outputs(self, partition: int) -> list[tuple[str, int]]:
-        topics = self._topics
-        names = [topics.changes, topics.memberships, topics.dead_letters]
-        return [(name, partition) for name in names]
+        return [(name, partition) for name in self._topics.outputs]
 
 
 def _is_known(text: bytes, outbox: Outbox | None) -> bool:

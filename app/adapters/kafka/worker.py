@@ -20,12 +20,15 @@ from faust.types import TP
 from redis.asyncio import Redis
 from yarl import URL
 
+from app.adapters.datasets.store import FileDatasets
 from app.adapters.kafka.acquisition import Acquisition
 from app.adapters.kafka.assignment import Assignment
 from app.adapters.kafka.backfill_reports import BackfillReporter
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.consumer_thread import ConsumerOptions
+from app.adapters.kafka.export_agent import ExportAgent
+from app.adapters.kafka.export_files import ExportFiles
 from app.adapters.kafka.health import HealthServer
 from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
@@ -44,6 +47,7 @@ from app.adapters.redis.connection import check_server
 from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import SegmentationError, Unavailable
+from app.domain.exports import Datasets
 from app.domain.jobs import JobSource
 from app.domain.limits import EngineLimits
 from app.domain.ports import DefinitionSource
@@ -123,6 +127,7 @@ class Worker:
         make_engine: Any = PartitionEngine,
         keeper: CatalogueKeeper | None = None,
         jobs: JobSource | None = None,
+        datasets: Datasets | None = None,
     ) -> None:
         self._options = options
         self._redis = redis
@@ -152,7 +157,10 @@ class Worker:
         )
         self._reporter = BackfillReporter(source, self.stream.owners, options.rules.partitions)
         jobs = jobs or RedisJobSource(redis, options.redis_prefix)
-        self._jobs = JobAgent(jobs, self.stream.owners, options.rules.partitions)
+        partitions = options.rules.partitions
+        files = ExportFiles(self._positions, datasets or FileDatasets({}), options.topics.exports)
+        exports = ExportAgent(jobs, files, partitions)
+        self._jobs = JobAgent(jobs, self.stream.owners, partitions, exports)
         self.assignment = Assignment(
             self.stream,
             self._acquisition,
@@ -189,7 +197,7 @@ class Worker:
                 asyncio.create_task(self.stream.run(), name="stream"),
                 asyncio.create_task(self._watch(), name="watchdog"),
                 asyncio.create_task(self._reporter.run(), name="backfill-reports"),
-                asyncio.create_task(self._jobs.run(), name="segment-jobs"),
+                asyncio.create_task(self._jobs.run(), name="jobs"),
             ]
             await self._start_app()
             freeze_memory()

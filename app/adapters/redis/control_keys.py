@@ -40,13 +40,14 @@ class ControlKeys:
         return f"{self._prefix}:{{t:{tenant_text(tenant)}}}:{name}"
 
     def job(self, tenant: Tenant, part: str) -> str:
-        """One of the keys of segment jobs.
+        """One of the keys of segment and export jobs.
 
         Hashes by job id: `documents` as asked for, `states`, `results`. Sorted sets of ids: `order`
-        by creation time, `queue` of the unfinished by number, `ended` by time. `origins`: hash of
-        ids by origin. `counts`: hash by partition, of the job that is being done. `outbox`: stream
-        of the records of the `job-events` topic that Kafka has not acknowledged. `number`: of the
-        last job.
+        of segment jobs and `exports` by creation time, `queue` of the unfinished by number, `ended`
+        by time. `origins`: hash of ids by origin. `counts`: hash by partition, of the job that is
+        being done. `leftovers`: hash of data set and batch by id, of exports without success.
+        `outbox`: stream of the records of the `job-events` topic that Kafka has not acknowledged.
+        `number`: of the last job.
         """
         return self._of(tenant, f"job-{part}")
 

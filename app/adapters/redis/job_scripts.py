@@ -1,4 +1,4 @@
-"""The Lua scripts of segment jobs: each checks first, then only writes.
+"""The Lua scripts of segment and export jobs: each checks first, then only writes.
 
 All take the same KEYS (`job_names`), and as first ARGV the time, organisation, sandbox. Every
 change of a job's state puts a record for the `job-events` topic into the outbox.
@@ -7,14 +7,16 @@ change of a job's state puts a record for the `job-events` topic into the outbox
 from __future__ import annotations
 
 _HEAD = """
-local jobs, states, order, queue, ended, origins, counts, results, outbox, numbers = unpack(KEYS)
+local jobs, states, order, exports, queue, ended = unpack(KEYS, 1, 6)
+local origins, counts, results, outbox, numbers, leftovers = unpack(KEYS, 7)
 local now = tonumber(ARGV[1])
 local function read(id)
   local text = redis.call('HGET', states, id)
   return text and cjson.decode(text)
 end
 local function move(id, state, status)
-  local event = {jobId = id, jobKind = 'segment', orgId = ARGV[2], sandboxName = ARGV[3],
+  local event = {jobId = id, jobKind = state.kind or 'segment',
+                 orgId = ARGV[2], sandboxName = ARGV[3],
                  source = state.source, status = status, previousStatus = state.status}
   state.status = status
   state.updated = math.max(now, state.updated)
@@ -27,6 +29,9 @@ local function finish(id, state, status)
   state.ended = math.max(now, state.updated)
   -- Only one job of a tenant is counted at a time.
   if state.started then redis.call('DEL', counts) end
+  if state.started and state.staged and status ~= 'SUCCEEDED' then
+    redis.call('HSET', leftovers, id, state.staged)
+  end
   redis.call('ZREM', queue, id)
   redis.call('ZADD', ended, state.ended, id)
   move(id, state, status)
@@ -36,17 +41,21 @@ end
 CREATE = (
     _HEAD
     + """
--- then: id, document, origin, source, most, channel
-local id, document, origin, source, most, channel = unpack(ARGV, 4)
+-- then: id, document, origin, source, most, channel, and of an export: 'export', id of the segment
+-- job before it or '', what it stages or ''
+local id, document, origin, source, most, channel, kind, after, staged = unpack(ARGV, 4)
 if redis.call('HEXISTS', jobs, id) == 1 then return id end
 local known = origin ~= '' and redis.call('HGET', origins, origin)
 if known then return known end
 if redis.call('ZCARD', queue) >= tonumber(most) then return '' end
 local number = redis.call('INCR', numbers)
+if kind then id = string.format('%.0f', number) end
 redis.call('HSET', jobs, id, document)
-redis.call('ZADD', order, now, id)
+redis.call('ZADD', kind and exports or order, now, id)
 redis.call('ZADD', queue, number, id)
-local state = {number = number, updated = now, source = source, sequence = 0}
+local state = {number = number, updated = now, source = source, sequence = 0, kind = kind}
+if kind and after ~= '' then state.after = after end
+if kind and staged ~= '' then state.staged = staged end
 if origin ~= '' then
   redis.call('HSET', origins, origin, id)
   state.origin = origin
@@ -61,12 +70,12 @@ return id
 CANCEL = (
     _HEAD
     + """
--- then: id, channel
+-- then: id, channel, kind
 local id, state = ARGV[4], read(ARGV[4])
-if not state then return 'none' end
+if not state or (state.kind or 'segment') ~= ARGV[6] then return 'none' end
 local status = state.status
 if status == 'CANCELLING' or status == 'CANCELLED' then return 'ok' end
-if state.ended then return 'ended' end
+if state.ended or state.closing then return 'ended' end
 move(id, state, 'CANCELLING')
 if not state.started then finish(id, state, 'CANCELLED') end
 redis.call('PUBLISH', ARGV[5], ARGV[2] .. '/' .. ARGV[3])
@@ -79,6 +88,10 @@ NEXT = (
     _HEAD
     + """
 -- then: id of the job whose document the caller has
+local function is_barred(state)
+  local before = state.after and read(state.after)
+  return state.after and not (before and before.status == 'SUCCEEDED')
+end
 local id
 for at, waiting in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
   local state = read(waiting)
@@ -86,7 +99,11 @@ for at, waiting in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
     finish(waiting, state, 'CANCELLED')
   else
     if state.status == 'NEW' then move(waiting, state, 'QUEUED') end
-    if not id then
+    if not id and is_barred(state) then
+      redis.call('HSET', results, waiting, cjson.encode({cjson.null, {{'evaluation-failed',
+        'the segment job ' .. state.after .. ' before the export did not succeed'}}}))
+      finish(waiting, state, 'FAILED')
+    elseif not id then
       id = waiting
       if state.status == 'QUEUED' then
         state.started = math.max(now, state.updated)
@@ -113,6 +130,22 @@ return redis.call('HLEN', counts)
 )
 """Note what a partition counted, the first time."""
 
+CLOSE = (
+    _HEAD
+    + """
+-- then: id, number of partitions
+local id, state = ARGV[4], read(ARGV[4])
+if not state or state.status ~= 'PROCESSING' then return 0 end
+if redis.call('HLEN', counts) ~= tonumber(ARGV[5]) then return 0 end
+if not state.closing then
+  state.closing = now
+  redis.call('HSET', states, id, cjson.encode(state))
+end
+return 1
+"""
+)
+"""Let a job end that all partitions have done: from now on it cannot be cancelled."""
+
 END = (
     _HEAD
     + """
@@ -137,6 +170,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', '(' .. ARGV[4], '
   redis.call('HDEL', states, id)
   redis.call('HDEL', results, id)
   redis.call('ZREM', order, id)
+  redis.call('ZREM', exports, id)
   redis.call('ZREM', ended, id)
 end
 return 0

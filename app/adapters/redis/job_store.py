@@ -1,4 +1,4 @@
-"""Segment jobs in Redis, as the control plane sees them.
+"""Jobs in Redis, as the control plane sees them.
 
 Every write is one script on keys of one slot, so a process that dies leaves all of it or nothing.
 """
@@ -13,11 +13,12 @@ import orjson
 from redis.asyncio import Redis
 
 from app.adapters.redis.connection import redis_errors
-from app.adapters.redis.control_keys import ControlKeys
+from app.adapters.redis.control_keys import ControlKeys, tenant_text
 from app.adapters.redis.definition_source import as_text
 from app.adapters.redis.job_scripts import CANCEL, CREATE, FORGET
-from app.adapters.redis.job_source import job_names, task_from
-from app.domain.jobs import JobCounts, JobError, NewJob, StoredJob
+from app.adapters.redis.job_source import job_names, task_from, task_row
+from app.domain.exports import NewExport
+from app.domain.jobs import JobError, JobKind, NewJob, StoredJob, counts_from_row
 from app.domain.model import Tenant
 
 
@@ -27,10 +28,13 @@ class RedisJobStore:
     Args:
         redis: A client without response decoding.
         prefix: Of every key and of the notification channel.
+        kind: Of the jobs that are to be seen.
     """
 
-    def __init__(self, redis: Redis, prefix: str = "seg") -> None:
+    def __init__(self, redis: Redis, prefix: str = "seg", kind: JobKind = "segment") -> None:
         self._redis = redis
+        self._kind = kind
+        self._order = "order" if kind == "segment" else "exports"
         self._keys = ControlKeys(prefix)
         self._create = redis.register_script(CREATE)
         self._cancel = redis.register_script(CANCEL)
@@ -48,7 +52,13 @@ class RedisJobStore:
             most,
             self._keys.job_changes,
         ]
+        export = job.task.export
+        if export is not None and job.export is not None:
+            staged = export.dataset_id and orjson.dumps((export.dataset_id, export.batch_id))
+            values += [job.task.kind, job.export.after, staged]
         with redis_errors():
+            # Workers look there; an export needs no definition.
+            await self._redis.sadd(self._keys.tenants, tenant_text(tenant))
             found: Any = await self._create(keys=job_names(self._keys, tenant), args=values)
         return as_text(found) or None
 
@@ -68,16 +78,16 @@ class RedisJobStore:
                     pipeline.hmget(self._keys.job(tenant, part), list(ids))
                 columns = await pipeline.execute()
         return {
-            job_id: _decoded(document, state, result)
+            job_id: _decoded(job_id, document, state, result)
             for job_id, document, state, result in zip(ids, *columns, strict=True)
-            if document is not None
+            if document is not None and orjson.loads(state).get("kind", "segment") == self._kind
         }
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
     ) -> tuple[int, list[StoredJob]]:
         """Return how many there are, and `limit` of them from `offset` by creation time."""
-        order = self._keys.job(tenant, "order")
+        order = self._keys.job(tenant, self._order)
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.zcard(order)
@@ -89,12 +99,13 @@ class RedisJobStore:
     async def all(self, tenant: Tenant) -> list[StoredJob]:
         """Return every job, oldest first."""
         with redis_errors():
-            members = await self._redis.zrange(self._keys.job(tenant, "order"), 0, -1)
+            members = await self._redis.zrange(self._keys.job(tenant, self._order), 0, -1)
         return list((await self.get(tenant, [as_text(member) for member in members])).values())
 
     async def cancel(self, tenant: Tenant, job_id: str, now_ms: int) -> str:
         """Cancel a job; return `ok`, `none` for an unknown one, `ended` for one that has ended."""
-        values: list[str | bytes | int] = [now_ms, *tenant, job_id, self._keys.job_changes]
+        channel = self._keys.job_changes
+        values: list[str | bytes | int] = [now_ms, *tenant, job_id, channel, self._kind]
         with redis_errors():
             return as_text(await self._cancel(keys=job_names(self._keys, tenant), args=values))
 
@@ -108,15 +119,15 @@ class RedisJobStore:
 
 def _encoded(job: NewJob) -> bytes:
     document = asdict(job)
-    task = job.task
-    segments = [tuple(asdict(segment).values()) for segment in task.segments]
-    document["task"] = (task.job_id, task.number, segments, task.asked)
+    document["task"] = task_row(job.task)
     return orjson.dumps(document)
 
 
-def _decoded(document: bytes, state: bytes, result: bytes | None) -> StoredJob:
+def _decoded(job_id: str, document: bytes, state: bytes, result: bytes | None) -> StoredJob:
     fields = orjson.loads(document)
-    fields["task"] = task_from(fields["task"])
+    fields["task"] = task_from(fields, job_id)
+    if fields.get("export"):
+        fields["export"] = NewExport(**fields["export"])
     if fields["schedule"]:
         fields["schedule"] = tuple(fields["schedule"])
     found = orjson.loads(state)
@@ -127,7 +138,8 @@ def _decoded(document: bytes, state: bytes, result: bytes | None) -> StoredJob:
         status=found["status"],
         updated_ms=int(found["updated"]),
         started_ms=int(found.get("started", 0)),
+        closing_ms=int(found.get("closing", 0)),
         ended_ms=int(found.get("ended", 0)),
-        counts=None if row is None else JobCounts.from_row(row),
+        counts=None if row is None else counts_from_row(row),
         errors=tuple(JobError(*error) for error in errors),
     )

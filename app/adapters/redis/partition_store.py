@@ -195,6 +195,15 @@ class RedisPartitionStore:
         """Load event frames of several partitions in one round trip."""
         return await self._values(wanted, is_events=True)
 
+    async def event_bytes(self, partition: int, keys: Sequence[ProfileKey]) -> list[int]:
+        """Return how many bytes the event frames of profiles have."""
+        names = self.keys(partition)
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.strlen(names.events(key))
+        with redis_errors():
+            return await pipe.execute()
+
     async def due(
         self, until_ms: Mapping[int, int], limit: int
     ) -> dict[int, dict[ProfileKey, int]]:

@@ -35,6 +35,7 @@ from app.domain.partitioning import partition_of
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.service.definitions import Definitions
+from app.service.exports import Exports
 from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
@@ -208,6 +209,14 @@ async def running_plane(
             jobs=jobs,
             schedules=Schedules(
                 RedisScheduleStore(redis, prefix), store, starter or jobs, lambda: str(uuid.uuid4())
+            ),
+            exports=Exports(
+                RedisJobStore(redis, prefix, "export"),
+                store,
+                jobs,
+                lambda tenant: ["members"] if tenant.org_id == org_id else [],
+                lambda: str(uuid.uuid4()),
+                now_ms,
             ),
             search=Search(keeper),
             metrics=metrics,

@@ -23,6 +23,7 @@ from tests.integration.http.harness import (
     definition_body,
     in_segment,
 )
+from tests.integration.http.test_exports_api import BODY, export_done
 from tests.integration.http.test_jobs_api import done, started
 
 pytestmark = pytest.mark.redis
@@ -34,7 +35,8 @@ BULK = f"{COLLECTION}/bulk-get"
 SEARCH = "/search"
 JOBS = "/segment/jobs"
 SCHEDULES = "/config/schedules"
-SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES)
+EXPORTS = "/export/jobs"
+SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES, EXPORTS)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -116,6 +118,7 @@ PARAMETERS = {
     "{AUDIENCE_ID}": "{audienceId}",
     "{SEGMENT_JOB_ID}": "{segmentJobId}",
     "{SCHEDULE_ID}": "{scheduleId}",
+    "{EXPORT_JOB_ID}": "{exportJobId}",
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
@@ -430,6 +433,35 @@ async def schedule_audiences(client: httpx.AsyncClient, path: str, schedule: str
     assert schedule not in found["audienceMap"][one]
     for short in found["schedules"].values():
         assert set(short) == {"name", "schedule", "frequency"}
+
+
+async def test_every_answer_about_exports_has_the_published_shape(
+    published: Json, plane: Plane
+) -> None:
+    client, path = plane.client(), f"{BASE}{EXPORTS}"
+    item = f"{EXPORTS}/{{EXPORT_JOB_ID}}"
+    one = (await client.post(DEFINITIONS, json=definition_body("exported"))).json()["id"]
+    asked = {
+        **BODY,
+        "fields": "identities.id,personalEmail.address",
+        "filter": {"segments": [{"segmentId": one, "segmentNs": "ups"}]},
+        "additionalFields": {"eventList": {"fields": "_id"}},
+        "destination": {"datasetId": "members"},
+    }
+    created = await client.post(path, json=asked)
+    shape = published["components"]["schemas"]["ExportJobResponse"]
+    # The document has no answer to a creation; a job it is for sure.
+    Draft4Validator({**shape, "components": published["components"]}).validate(created.json())
+    job = created.json()
+    await export_done(plane, 3)
+    ended = check(published, await client.get(f"{path}/{job['id']}"), "get", item, 200)
+    listed = check(published, await client.get(path), "get", EXPORTS, 200)
+    for answer in (job, ended, *listed["records"]):
+        # Guides alone have the other.
+        assert set(answer) - {"evaluationInfo"} == set(shape["properties"])
+    assert set(ended["metrics"]) >= set(shape["properties"]["metrics"]["properties"])
+    waiting = (await client.post(path, json=asked)).json()["id"]
+    check(published, await client.delete(f"{path}/{waiting}"), "delete", item, 200)
 
 
 def problem_types(published: Json) -> dict[str, int]:

@@ -98,8 +98,7 @@ class Bus:
 
     @property
     def all_topics(self):
-        t = self.topics
-        return [t.updates, t.changes, t.memberships, t.dead_letters]
+        return [self.topics.updates, *self.topics.outputs]
 
     async def create_topics(self):
         admin = AIOKafkaAdminClient(**self.client)

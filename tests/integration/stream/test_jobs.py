@@ -13,7 +13,7 @@ from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.job_store import RedisJobStore
 from app.domain.model import Tenant
 from app.service.job_document import job_document
-from app.service.job_scan import Tally
+from app.service.job_tally import SegmentTally
 from app.service.jobs import JobCall, Jobs
 from tests.integration.stream.harness import eventually, owned
 from tests.integration.stream.test_backfill import ADULT, BUYER, World, entered, is_applied, names
@@ -265,14 +265,14 @@ async def test_an_origin_starts_one_job(lone):
 
 
 async def test_a_profile_that_the_engine_fails_on_is_skipped_and_said(lone, monkeypatch):
-    add = Tally.add
+    add = SegmentTally.add
 
-    def failing(self, profile):
+    def failing(self, key, profile, oldest):
         if profile.attributes["age"] == 41:
             raise RuntimeError("told to fail")
-        add(self, profile)
+        add(self, key, profile, oldest)
 
-    monkeypatch.setattr(Tally, "add", failing)
+    monkeypatch.setattr(SegmentTally, "add", failing)
     async with lone.working():
         await slow(lone, 30)
         await lone.send(("p-7", {"attributes": {"age": 41}}))

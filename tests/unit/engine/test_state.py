@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from app.engine.recent_ids import RecentIds
 from app.engine.state_codec import decode, encode, encode_change, is_appendable
 from app.engine.tables import Detail, DetailTable, Matches, MatchTable
 
-GOLDEN = Path(__file__).with_name("state-v2.hex")
+GOLDEN = Path(__file__).with_name("state-v2-updated.hex")
+SHORT_GOLDEN = Path(__file__).with_name("state-v2.hex")
 OLD_GOLDEN = Path(__file__).with_name("state-v1.hex")
 EXAMPLE = ProfileState(
     tag="12-9f3a",
@@ -35,7 +36,10 @@ EXAMPLE = ProfileState(
     details=DetailTable({0: Detail(1_767_607_200_000, 3), 2: Detail(1_767_607_200_000, 1)}),
     deleted_ms=0,
     created=True,
+    updated_ms=1_767_607_200_400,
 )
+# The times of updates were not stored at first.
+OLD_EXAMPLE = replace(EXAMPLE, updated_ms=0)
 Steps = list[tuple[int, int | float, int]]
 integers = st.integers(0, (1 << 63) - 1)
 numbers = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False))
@@ -61,6 +65,7 @@ states = st.builds(
     ),
     deleted_ms=integers,
     created=st.booleans(),
+    updated_ms=integers,
 )
 
 
@@ -96,12 +101,21 @@ def test_a_stored_state_is_read_for_ever() -> None:
     assert plain(decode(whole + change)) == plain(state)
 
 
+def test_a_state_without_time_of_update_is_read_with_changes() -> None:
+    whole, change = (bytes.fromhex(line) for line in SHORT_GOLDEN.read_text().split())
+    state = decode(whole)
+
+    assert plain(state) == plain(OLD_EXAMPLE)
+    amend(state)
+    assert plain(decode(whole + change)) == {**plain(state), "updated_ms": 0}
+
+
 def test_a_state_of_version_1_is_read_and_written_anew() -> None:
     state = decode(bytes.fromhex(OLD_GOLDEN.read_text()))
 
-    assert plain(state) == plain(EXAMPLE)
+    assert plain(state) == plain(OLD_EXAMPLE)
     assert not is_appendable(state, 0)
-    assert plain(decode(encode(state))) == plain(EXAMPLE)
+    assert plain(decode(encode(state))) == plain(OLD_EXAMPLE)
 
 
 def amend(state: ProfileState) -> None:
@@ -125,6 +139,7 @@ def amend(state: ProfileState) -> None:
     state.set_due(9, 1_767_607_200_600)
     state.details[0] = Detail(1_767_607_200_009, 4)
     state.details.pop(2)
+    state.updated_ms = 1_767_607_200_009
 
 
 steps = st.lists(st.tuples(integers, numbers, st.integers(0, 3)), max_size=6)
@@ -233,6 +248,15 @@ def test_the_time_of_an_event_is_ours() -> None:
     (only,) = read_frames(FRAMES, [B])
 
     assert only.body["timestamp"] == 1
+
+
+def test_a_frame_says_when_its_event_was_applied() -> None:
+    frames = frame(A, b'{"n":1}', 70) + frame(B, b'{"n":2}') + frame(C, b'{"n":3}', 90)
+
+    assert [one.applied_ms for one in read_frames(frames, [A, B, C])] == [1, 90, 70]
+    kept, count = rewrite_frames(frames, [A, C])
+    assert count == 2
+    assert kept == frame(A, b'{"n":1}', 70) + frame(C, b'{"n":3}', 90)
 
 
 def test_a_frame_that_was_appended_twice_is_one_event() -> None:

@@ -172,7 +172,7 @@ def test_frames_of_forgotten_events_are_dropped_at_last() -> None:
     assert profile.state.frames <= 2 * 3 + 65
     frames = profile.store.events[KEY]
     assert frames is not None
-    assert len(frames) < 75 * (12 + len('{"eventType":"a"}'))
+    assert len(frames) < 75 * (20 + len('{"eventType":"a"}'))
 
 
 # -- deletion --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from app.domain.jobs import JobSegment, JobTask
 from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, ProfileKey, SegmentDefinition, Tenant
 from app.engine.catalogue import compile_catalogue
+from app.service.job_tally import SegmentTally
 from app.service.partition import Outcome, PartitionEngine
 
 TENANT = Tenant("org", "prod")
@@ -63,7 +64,7 @@ def test_a_search_is_not_broken_off():
     assert failed.scanned == []
     owner.isolate(failed)
     again = work_of(owner)
-    assert again.tally is not None
+    assert isinstance(again.tally, SegmentTally)
     assert again.scans_alone
     owner.suspects.bad.add(KEYS[0])
     owner.set_scanned(again, KEYS, None)
@@ -75,7 +76,7 @@ def test_the_batch_that_looked_writes_cursor_and_counts():
     work_of(owner)
     work = work_of(owner)
     owner.set_scanned(work, KEYS, 99)
-    assert work.tally is not None
+    assert isinstance(work.tally, SegmentTally)
     work.tally.counts.total = 2
     commit, _ = owner.finish(work, Outcome(0))
     assert commit.meta["job:org/prod"] == '["j",99,[2,0,[[0,0,{}]]]]'

@@ -15,7 +15,9 @@ from app.domain.model import (
 )
 from app.engine.catalogue import Catalogue, compile_catalogue
 from app.service.backfill import Suspects
-from app.service.job_scan import JobProgress, PartitionJobs, Tally
+from app.service.export_scan import ExportTally
+from app.service.job_scan import PartitionJobs
+from app.service.job_tally import JobProgress, SegmentTally, Tally
 from app.service.partition import Outcome, PartitionEngine
 from app.service.restoration import restored_state
 
@@ -35,7 +37,7 @@ def task(job_id: str = "j", number: int = 1, version: int = 1) -> JobTask:
 
 
 def jobs_of(*tenants: Tenant, wanted: JobTask | None = None) -> PartitionJobs:
-    jobs = PartitionJobs()
+    jobs = PartitionJobs(ExportTally)
     for tenant in tenants:
         jobs.set_catalogue(tenant, catalogue("2-b", ("adult", 1)))
     jobs.offer({tenant: wanted or task() for tenant in tenants})
@@ -46,6 +48,7 @@ def advance(jobs: PartitionJobs, following: int | None, realized: int) -> dict[s
     found = jobs.next(10, Suspects())
     assert found is not None
     scan, tally = found
+    assert isinstance(tally, SegmentTally)
     tally.counts.add(JobCounts([SegmentCount(realized, 1, {"email": 1})], realized + 1))
     return jobs.advance(scan.tenant, tally, following)
 
@@ -55,7 +58,7 @@ def test_counts_and_cursor_are_one_field_that_a_successor_goes_on_from():
     advance(jobs, 99, 3)
     fields = advance(jobs, 200, 4)
     assert list(fields) == [FIELD]
-    successor = PartitionJobs()
+    successor = PartitionJobs(ExportTally)
     successor.restore({**fields, "epoch": "1"})
     successor.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     successor.offer({TENANT: task()})
@@ -178,7 +181,7 @@ def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch():
     bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, event=bought, event_ms=AT - 1))
     for at, expected in ((AT, (1, 0)), (AT + 7_200_000, (0, 1))):
-        tally = Tally(task())
+        tally = SegmentTally(task())
         tally.set_keys([key("a"), key("ghost")], [key("a"), key("ghost")])
         outcome = bench.apply(tally=tally, at=at)
         (count,) = tally.counts.segments
@@ -191,7 +194,7 @@ def test_a_profile_that_did_not_change_is_not_written():
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     person = {"age": 40, "identityMap": {"email": [{"id": "x"}, {"id": "y"}], "none": []}}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, attributes=person))
-    tally = Tally(task())
+    tally = SegmentTally(task())
     tally.set_keys([key("a"), key("bad")], [key("a")])
     outcome = bench.apply(tally=tally)
     assert tally.counts == JobCounts([SegmentCount(1, 0, {"email": 1})], 1, skipped=1)
@@ -203,7 +206,7 @@ def test_an_update_in_the_same_batch_comes_first():
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     for name in ("a", "b"):
         bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
-    tally = Tally(task())
+    tally = SegmentTally(task())
     tally.set_keys([key("a"), key("b")], [key("a"), key("b")])
     young = ProfileUpdate(key("a"), Origin("t", 0, 2), AT, attributes={"age": 1})
     gone = ProfileUpdate(key("b"), Origin("t", 0, 3), AT, deletes=True)
@@ -215,7 +218,7 @@ def test_a_restored_profile_is_counted_as_it_was_published():
     bench = Bench()
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     bench.states[key("a")] = restored_state({0: Membership("realized", AT, 3)})
-    tally = Tally(task())
+    tally = SegmentTally(task())
     tally.set_keys([key("a")], [key("a")])
     outcome = bench.apply(tally=tally)
     assert tally.counts == JobCounts([SegmentCount(1, 0)], 1)

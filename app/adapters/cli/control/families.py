@@ -17,6 +17,7 @@ FAMILIES = {
     "audiences": "Segment definitions with their lifecycle and labels.",
     "jobs": "Segment jobs: evaluate definitions over all profiles, and count the members.",
     "schedules": "Schedules: segment jobs by cron.",
+    "exports": "Export jobs: members to a topic and to data sets.",
     "search": "Full text over segment definitions.",
     "profiles": "What is stored of a profile.",
 }

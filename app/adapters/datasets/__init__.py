@@ -1,0 +1,1 @@
+"""Data sets of exports: Parquet files in folders and object stores."""
