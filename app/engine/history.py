@@ -49,10 +49,13 @@ def frame(order: int, body_json: bytes, applied_ms: int | None = None) -> bytes:
 
 
 class _Frame(NamedTuple):
+    """Where a frame and its body begin in a string of frames, and where both end."""
+
     order: int
     applied_ms: int
-    body_json: bytes
-    packed: bytes
+    first: int
+    body: int
+    end: int
 
 
 def read_frames(frames: bytes, kept: Iterable[int]) -> list[KeptEvent]:
@@ -63,7 +66,7 @@ def read_frames(frames: bytes, kept: Iterable[int]) -> list[KeptEvent]:
         order = one.order
         if order in wanted:
             wanted.discard(order)
-            body = EventItem(orjson.loads(one.body_json))
+            body = EventItem(orjson.loads(frames[one.body : one.end]))
             body["timestamp"] = order >> ORDER_BITS
             events.append(KeptEvent(order, body, one.applied_ms))
     events.sort(key=lambda event: event.order)
@@ -77,7 +80,7 @@ def rewrite_frames(frames: bytes, kept: Sequence[int]) -> tuple[bytes, int]:
     for one in _split(frames):
         if one.order in wanted:
             wanted.discard(one.order)
-            parts.append(one.packed)
+            parts.append(frames[one.first : one.end])
     return b"".join(parts), len(parts)
 
 
@@ -93,4 +96,4 @@ def _split(frames: bytes) -> Iterable[_Frame]:
             (applied_ms,) = _STAMP.unpack_from(frames, start)
             start += _STAMP.size
         position = start + (length & ~_STAMPED)
-        yield _Frame(order, applied_ms, frames[start:position], frames[first:position])
+        yield _Frame(order, applied_ms, first, start, position)

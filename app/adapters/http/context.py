@@ -38,11 +38,25 @@ __all__ = [
     "MAX_MS",
     "MAX_START",
     "PROBLEMS",
+    "TOO_MANY_JOBS",
     "caller_of",
+    "job_problems",
     "only_parameters",
     "request_id_of",
     "tenant_of",
 ]
+
+
+def job_problems(malformed: str) -> dict[int | str, dict[str, Any]]:
+    """Return the error answers of routes of jobs; `malformed` says what 400 means there."""
+    shared = {status: shown for status, shown in PROBLEMS.items() if status != 422}
+    return {**shared, 400: {"model": Problem, "description": malformed}}
+
+
+TOO_MANY_JOBS: dict[int | str, dict[str, Any]] = {
+    429: {"model": Problem, "description": "Too many jobs are unfinished; try again later."}
+}
+"""What starting a job can also be answered with."""
 
 
 def only_parameters(

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from app.adapters.http.context import (
     BASE_PATH,
-    PROBLEMS,
+    TOO_MANY_JOBS,
+    job_problems,
     only_parameters,
     request_id_of,
     tenant_of,
@@ -19,7 +20,6 @@ from app.adapters.http.definitions import MAX_LIMIT
 from app.adapters.http.errors import json_response
 from app.adapters.http.export_answers import CancelledExport, Export, ExportList
 from app.adapters.http.export_schemas import ExportBody
-from app.adapters.http.schemas import Problem
 from app.domain.model import JsonObject, Tenant
 from app.service.export_document import export_document
 from app.service.export_query import (
@@ -40,10 +40,7 @@ ExportId = Annotated[str, Path(alias="exportJobId", description="Number of the e
 
 def exports_router(exports: Exports) -> APIRouter:
     """Return the routes of export jobs."""
-    problems: dict[int | str, dict[str, Any]] = {
-        status: shown for status, shown in PROBLEMS.items() if status != 422
-    }
-    problems[400] = {"model": Problem, "description": "What is asked for cannot be exported."}
+    problems = job_problems("What is asked for cannot be exported.")
     router = APIRouter(prefix=BASE_PATH, tags=["Export jobs"], responses=problems)
     _add_collection(router, exports)
     _add_item(router, exports)
@@ -59,9 +56,7 @@ def _add_collection(router: APIRouter, exports: Exports) -> None:
         tenant = tenant_of(request)
         return json_response(_list_document(tenant, query, await exports.find(tenant, query)))
 
-    busy = {"model": Problem, "description": "Too many jobs are unfinished; try again later."}
-
-    @router.post(_COLLECTION, responses={200: {"model": Export}, 429: busy})
+    @router.post(_COLLECTION, responses={200: {"model": Export}, **TOO_MANY_JOBS})
     async def create_export_job(
         request: Request,
         body: ExportBody,

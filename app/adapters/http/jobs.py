@@ -8,11 +8,17 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, request_id_of, tenant_of
+from app.adapters.http.context import (
+    BASE_PATH,
+    MAX_START,
+    TOO_MANY_JOBS,
+    job_problems,
+    request_id_of,
+    tenant_of,
+)
 from app.adapters.http.definitions import MAX_LIMIT
 from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
 from app.adapters.http.job_schemas import Job, JobBody, JobBulkGetAnswer, JobBulkGetBody, JobList
-from app.adapters.http.schemas import Problem
 from app.domain.errors import UserError
 from app.domain.model import JsonObject, Tenant
 from app.service.definition_query import parse_sort
@@ -34,10 +40,7 @@ JobId = Annotated[str, Path(alias="segmentJobId", description="Id of the segment
 
 def jobs_router(jobs: Jobs) -> APIRouter:
     """Return the routes of segment jobs."""
-    problems: dict[int | str, dict[str, Any]] = {
-        status: shown for status, shown in PROBLEMS.items() if status != 422
-    }
-    problems[400] = {"model": Problem, "description": "The request is malformed."}
+    problems = job_problems("The request is malformed.")
     router = APIRouter(prefix=BASE_PATH, tags=["Segment jobs"], responses=problems)
     _add_collection(router, jobs)
     _add_item(router, jobs)
@@ -51,9 +54,7 @@ def _add_collection(router: APIRouter, jobs: Jobs) -> None:
         tenant = tenant_of(request)
         return json_response(_list_document(tenant, query, await jobs.find(tenant, query)))
 
-    busy = {"model": Problem, "description": "Too many jobs are unfinished; try again later."}
-
-    @router.post(_COLLECTION, responses={200: {"model": Job}, 429: busy})
+    @router.post(_COLLECTION, responses={200: {"model": Job}, **TOO_MANY_JOBS})
     async def create_segment_job(
         request: Request,
         body: JobBody,

@@ -80,8 +80,7 @@ class RedisJobSource:
     async def _busy(self) -> list[Tenant]:
         """Return the tenants with unfinished jobs."""
         with redis_errors():
-            members = await self._redis.smembers(self._keys.tenants)
-            tenants = sorted(tenant_from(as_text(member)) for member in members)
+            tenants = await self._tenants()
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for tenant in tenants:
                     pipeline.zcard(self._keys.job(tenant, "queue"))
@@ -144,8 +143,7 @@ class RedisJobSource:
     async def leftovers(self) -> dict[tuple[Tenant, str], tuple[str, str]]:
         """Return data set and batch of the exports that ended without success, by job id."""
         with redis_errors():
-            members = await self._redis.smembers(self._keys.tenants)
-            tenants = sorted(tenant_from(as_text(member)) for member in members)
+            tenants = await self._tenants()
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for tenant in tenants:
                     pipeline.hgetall(self._keys.job(tenant, "leftovers"))
@@ -160,6 +158,10 @@ class RedisJobSource:
         """Note that what such an export had staged is removed."""
         with redis_errors():
             await self._redis.hdel(self._keys.job(tenant, "leftovers"), job_id)
+
+    async def _tenants(self) -> list[Tenant]:
+        members = await self._redis.smembers(self._keys.tenants)
+        return sorted(tenant_from(as_text(member)) for member in members)
 
     async def _reports(self, tenant: Tenant) -> dict[int, Counts]:
         with redis_errors():
