@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -19,6 +18,7 @@ from app.domain.model import ProfileKey, Tenant
 from app.engine.catalogue import Catalogue
 from app.engine.working import Profile
 from app.service.backfill import Slice, Suspects
+from app.service.identity_map import namespaces_of
 
 _FIELD = "job:"
 _JOB_TAG = "job "
@@ -80,17 +80,9 @@ class Tally:
                 continue
             count.realized += 1
             if namespaces is None:
-                namespaces = _namespaces(profile)
+                namespaces = namespaces_of(profile.attributes)
             for name in namespaces:
                 count.by_namespace[name] = count.by_namespace.get(name, 0) + 1
-
-
-def _namespaces(profile: Profile) -> list[str]:
-    """Return the namespaces in which a profile has an identity."""
-    identities: Any = profile.attributes.get("identityMap")
-    if not isinstance(identities, dict):
-        return []
-    return [name for name, items in identities.items() if items]
 
 
 class PartitionJobs:

@@ -32,12 +32,14 @@ from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
 from app.adapters.http.jobs import jobs_router
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.http.previews import previews_router
 from app.adapters.http.profiles import profiles_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
 from app.service.jobs import Jobs
+from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
 from app.service.search import Search
@@ -65,6 +67,7 @@ class Parts:
     profiles: Profiles
     updates: ProfileUpdates
     jobs: Jobs
+    previews: Previews
     search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
@@ -90,6 +93,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     )
     api.include_router(definitions_router(parts.definitions))
     api.include_router(jobs_router(parts.jobs))
+    api.include_router(previews_router(parts.previews))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
     api.include_router(entities_router(EntityAccess(parts.profiles)))
