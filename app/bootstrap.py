@@ -274,9 +274,7 @@ class WorkerProcess:
         try:
             prefix, options = settings.redis_key_prefix, worker_options(settings)
             jobs = RedisJobSource(control, prefix)
-            previews = RedisPreviewSource(
-                control, prefix, settings.partitions, settings.preview_kept_matches
-            )
+            previews = RedisPreviewSource(control, prefix, settings.partitions)
             return await Worker(options, redis, source, jobs=jobs, previews=previews).run()
         finally:
             await redis.aclose()
@@ -322,7 +320,10 @@ def worker_options(settings: Settings) -> WorkerOptions:
             max(settings.batch_max_records // 2, 1),
             settings.scan_max_profiles,
         ),
-        previews=PreviewOptions(settings.preview_sample_profiles, settings.preview_kept_matches),
+        previews=PreviewOptions(
+            settings.preview_sample_profiles,
+            -(-settings.preview_kept_matches // settings.partitions),
+        ),
         is_exactly_once=settings.processing_guarantee == EXACTLY_ONCE,
         cache_profiles=settings.cache_profiles,
         session_timeout_ms=settings.session_timeout_ms,

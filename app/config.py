@@ -247,7 +247,9 @@ class Settings:
         " more.",
     )
     preview_kept_matches: int = _setting(
-        _integer(1, 1_000_000), 10_000, "Matching profiles that a preview keeps to be shown."
+        _integer(1, 1_000_000),
+        10_000,
+        "Matching profiles that a preview keeps to be shown, as many of each partition.",
     )
     preview_ttl_minutes: int = _setting(
         _integer(1, 43_200), 60, "Minutes for which a preview and its estimate can be looked up."

@@ -137,8 +137,8 @@ class PreviewStore(Protocol):
     ) -> tuple[int, list[PreviewMatch]]:
         """Return how many matches are kept, and `limit` of them from `offset`.
 
-        Their order is that of the hashes of profile ids; it does not change once a preview is
-        ready.
+        Their order is that of the hashes of profile ids, so it hangs on nothing else; it does not
+        change once a preview is ready.
         """
         ...
 

@@ -47,11 +47,11 @@ class PreviewOptions:
 
     Attributes:
         sample: Profiles of a partition that are looked at.
-        kept: Most matches of a preview that are kept.
+        kept: Matches of a partition that a preview keeps: those with the smallest hashes.
     """
 
     sample: int = 50_000
-    kept: int = 10_000
+    kept: int = 1_250
 
 
 @dataclass(frozen=True, slots=True)

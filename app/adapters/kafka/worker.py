@@ -243,10 +243,10 @@ class Worker:
 
     def _make_previews(self, source: PreviewSource | None) -> PreviewAgent:
         options, redis = self._options, self._redis
-        prefix, kept = options.redis_prefix, options.previews.kept
+        prefix = options.redis_prefix
         return PreviewAgent(
             Parts(
-                source or RedisPreviewSource(redis, prefix, options.rules.partitions, kept),
+                source or RedisPreviewSource(redis, prefix, options.rules.partitions),
                 RedisProfileScan(redis, prefix),
                 self.stream.owners,
                 self.metrics,

@@ -33,16 +33,13 @@ return 'ok'
 REPORT = (
     _HEAD
     + """
--- then: partition, partitions, cursor before, cursor after, row, most matches, hash, match, …
+-- then: partition, partitions, cursor before, cursor after, row, hash, match, …
 local cursor, state = 'cursor:' .. ARGV[2], redis.call('HGET', preview, 'state')
 if state ~= 'NEW' and state ~= 'RUNNING' then return 'gone' end
 if (redis.call('HGET', preview, cursor) or '') ~= ARGV[4] then return 'stale' end
 redis.call('HSET', preview, cursor, ARGV[5], 'row:' .. ARGV[2], ARGV[6], 'state', 'RUNNING')
-for at = 8, #ARGV, 2 do redis.call('ZADD', matches, ARGV[at], ARGV[at + 1]) end
-if #ARGV > 8 then
-  redis.call('ZREMRANGEBYRANK', matches, ARGV[7], -1)
-  redis.call('PEXPIRE', matches, redis.call('PTTL', preview))
-end
+for at = 7, #ARGV, 2 do redis.call('ZADD', matches, ARGV[at], ARGV[at + 1]) end
+if #ARGV > 7 then redis.call('PEXPIRE', matches, redis.call('PTTL', preview)) end
 if ARGV[5] == 'done' and redis.call('HINCRBY', preview, 'done', 1) == tonumber(ARGV[3]) then
   redis.call('HSET', preview, 'state', 'RESULT_READY')
   redis.call('ZREM', queue, id)

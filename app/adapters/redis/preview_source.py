@@ -37,16 +37,12 @@ class RedisPreviewSource:
         redis: A client without response decoding.
         prefix: Of every key and of the notification channel.
         partitions: How many have to be done.
-        kept: Most matches of a preview that are kept.
     """
 
-    def __init__(
-        self, redis: Redis, prefix: str = "seg", partitions: int = 1, kept: int = 10_000
-    ) -> None:
+    def __init__(self, redis: Redis, prefix: str = "seg", partitions: int = 1) -> None:
         self._redis = redis
         self._keys = ControlKeys(prefix)
         self._partitions = partitions
-        self._kept = kept
         self._report = redis.register_script(REPORT)
         self._fail = redis.register_script(FAIL)
         self._known: dict[str, PreviewTask] = {}
@@ -119,7 +115,6 @@ class RedisPreviewSource:
             "" if before is None else _cursor(before),
             _cursor(after),
             orjson.dumps(after.row()),
-            self._kept,
         ]
         for match in found:
             values.append(sample_hash(match.profile_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from app.adapters.kafka.preview_agent import PreviewOptions
 from app.adapters.redis.preview_source import RedisPreviewSource
 from app.adapters.redis.preview_store import RedisPreviewStore
+from app.adapters.redis.profile_scan import RedisProfileScan
 from app.domain.errors import NotFound
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey, Tenant
@@ -220,6 +222,9 @@ def read_so_far(estimate):
 
 async def test_an_estimate_from_a_sample_has_the_truth_in_its_interval(world):
     async with world.running(world.sampling(100, kept=20)):
+        nobody = await world.ready(await world.begin(ADULT))
+        assert (nobody["estimatedSize"], nobody["totalRows"]) == (0, 0)
+        assert nobody["confidenceLimits"] == {"lower": 0, "upper": 0}
         await world.send(*[(name, {"attributes": {"age": n}}) for n, name in enumerate(names(600))])
         await eventually(lambda: is_applied(world, 600))
         preview_id = await world.begin("age < 240")
@@ -232,18 +237,9 @@ async def test_an_estimate_from_a_sample_has_the_truth_in_its_interval(world):
     assert limits["lower"] <= 240 <= limits["upper"]
     assert limits["lower"] < estimate["estimatedSize"] < limits["upper"]
     assert 10 < estimate["standardError"] < 25
-    # Of each partition at most 20 were kept, of both those with the smallest hashes.
-    assert len(results) == 20 < estimate["profilesMatchedSoFar"]
+    # Of each partition those with the smallest hashes were kept.
+    assert len(results) == 40 < estimate["profilesMatchedSoFar"]
     assert all(int(name.removeprefix("p-")) < 240 for name in results)
-
-
-async def test_a_preview_of_nobody_is_ready(world):
-    async with world.working():
-        preview_id = await world.begin(ADULT)
-        estimate = await world.ready(preview_id)
-        assert await world.results(preview_id) == {}
-    assert (estimate["estimatedSize"], estimate["totalRows"]) == (0, 0)
-    assert estimate["confidenceLimits"] == {"lower": 0, "upper": 0}
 
 
 async def under_way(world, worker, preview_id, least=20):
@@ -281,9 +277,18 @@ async def _never(*_):
 
 
 async def test_a_partition_handed_over_meanwhile_is_counted_once(world, monkeypatch):
-    slowed(monkeypatch)
+    monkeypatch.setattr("app.adapters.kafka.preview_agent._MOST", 16)
+    is_held, slices, read = [True], [], RedisProfileScan.profiles
+
+    async def held(self, *arguments, **options):
+        slices.append(arguments)
+        while is_held[0] and len(slices) > 5:
+            await asyncio.sleep(0.05)
+        return await read(self, *arguments, **options)
+
     async with world.working() as first:
         await world.people(400)
+        monkeypatch.setattr(RedisProfileScan, "profiles", held)
         preview_id = await world.begin(ADULT)
         await under_way(world, first, preview_id)
         second = world.worker(
@@ -291,6 +296,8 @@ async def test_a_partition_handed_over_meanwhile_is_counted_once(world, monkeypa
         )
         async with world.running(second, ready=()):
             await eventually(lambda: len(owned(first)) == len(owned(second)) == 1)
+            assert (await world.estimate(preview_id))["state"] == "RUNNING"
+            is_held[0] = False
             estimate = await world.ready(preview_id)
             assert looked_at(first) + looked_at(second) >= 400
         assert looked_at(second) > 0
