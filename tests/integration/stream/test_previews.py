@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -79,7 +80,8 @@ class PreviewWorld(World):
 
     async def results(self, preview_id, limit=7):
         """Return all results by profile id, read page by page."""
-        found, offset = {}, 0
+        found: dict[str, Any] = {}
+        offset = 0
         while True:
             page = await self.previews.page(self.tenant, preview_id, offset, limit)
             document = preview_document("", page, offset, limit)
@@ -92,15 +94,15 @@ class PreviewWorld(World):
 
     async def by_the_oracle(self, text, profile_ids, clock_ms, segment_ids=None):
         """Return which profiles the oracle finds in what is stored."""
-        expr = check(parse(text)).expr
+        expr: Any = check(parse(text)).expr
         found = set()
         for profile_id in profile_ids:
             keys = self.store.keys(self.partition(profile_id))
             key = ProfileKey(self.tenant, profile_id)
-            packed = await self.redis.get(keys.state(key))
+            packed: Any = await self.redis.get(keys.state(key))
             if packed is None or not (state := decode(packed)).created:
                 continue
-            frames = await self.redis.get(keys.events(key)) or b""
+            frames: Any = await self.redis.get(keys.events(key)) or b""
             events = [
                 Event(one.at_ms, one.order, one.body) for one in read_frames(frames, state.orders)
             ]
@@ -313,12 +315,12 @@ async def test_what_was_noted_by_another_is_not_noted_again(lone, monkeypatch):
         preview_id = await lone.begin(ADULT)
         await under_way(lone, worker, preview_id)
         query_id = (await lone.previews.get(lone.tenant, preview_id)).task.query_id
-        stored = await source.share(lone.tenant, query_id, 0)
+        stored: Any = await source.share(lone.tenant, query_id, 0)
         late = stored.copy()
         late.read, late.cursor = 99_999, None
 
         async def has_moved():
-            share = await source.share(lone.tenant, query_id, 0)
+            share: Any = await source.share(lone.tenant, query_id, 0)
             return share.cursor != stored.cursor
 
         await eventually(has_moved)
