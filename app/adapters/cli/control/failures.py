@@ -26,6 +26,12 @@ class NotLive(Failed):
     code = "not-live"
 
 
+class NotReady(Failed):
+    """A preview that was waited for failed, or is not ready in time."""
+
+    code = "not-ready"
+
+
 class Usage(UserError):
     """What was typed, or an environment variable, or a file named there, cannot be used."""
 

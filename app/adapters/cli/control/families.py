@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 FAMILIES = {
     "definitions": "Segment definitions.",
     "audiences": "Segment definitions with their lifecycle and labels.",
+    "previews": "Which profiles meet a predicate, and how many.",
     "search": "Full text over segment definitions.",
     "profiles": "What is stored of a profile.",
 }

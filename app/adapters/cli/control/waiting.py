@@ -1,4 +1,4 @@
-"""Following a definition until it is evaluated, with a bar where somebody watches."""
+"""Following what workers do until it is done, with a bar where somebody watches."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ class Kind:
 
     collection: str
     fields: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at in a document that is followed.
+
+    Attributes:
+        state: Field with its state.
+        settled: States in which it stays.
+        percent: How far it is, 0 to 100; None when that is not known.
+    """
+
+    state: str
+    settled: frozenset[str]
+    percent: Callable[[JsonObject], float | None]
+
+    def state_of(self, document: JsonObject) -> str:
+        """Return the state of a document, for people."""
+        return printable(str(document.get(self.state)))
+
+    def is_settled(self, document: JsonObject) -> bool:
+        """Tell whether a document stays in its state."""
+        return document.get(self.state) in self.settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +116,26 @@ def show_when_live(session: Session, kind: Kind, segment_id: str, timeout_s: flo
         NotLive: It failed, is not evaluated at all, or the time is over. It was shown all the same.
         Unavailable: The API does not answer, or did not at the end of the time.
     """
-    document = _followed(session, item(kind.collection, segment_id), timeout_s)
+    document = followed(session, item(kind.collection, segment_id), timeout_s, _DEFINITION)
     session.out.document(document, kind.fields)
     problem = _problem(document, timeout_s)
     if problem:
         raise NotLive(problem)
 
 
-def _followed(session: Session, path: str, timeout_s: float) -> JsonObject:
-    """Return the document as it is at its end, or at the end of the time."""
+def followed(session: Session, path: str, timeout_s: float, watch: Watch) -> JsonObject:
+    """Return the document at a path as it is once it is settled, or at the end of the time.
+
+    Raises:
+        Unavailable: The API does not answer, or did not at the end of the time.
+    """
     deadline = time.monotonic() + timeout_s
     document = session.api.get(path)
-    with _view(session.out) as show:
+    with _view(session.out, watch) as show:
         while True:
             show(document)
             left = deadline - time.monotonic()
-            if _is_settled(document) or left <= 0:
+            if watch.is_settled(document) or left <= 0:
                 return document
             time.sleep(min(_POLL_S, left))
             try:
@@ -117,10 +144,6 @@ def _followed(session: Session, path: str, timeout_s: float) -> JsonObject:
                 # It may come back, as after a restart.
                 if time.monotonic() >= deadline:
                     raise
-
-
-def _is_settled(document: JsonObject) -> bool:
-    return document.get("evaluationState") in ("LIVE", "FAILED", "OFF")
 
 
 def _problem(document: JsonObject, timeout_s: float) -> str:
@@ -151,6 +174,9 @@ def progress_percent(document: JsonObject) -> float | None:
     return None if percent is None else min(max(percent, 0.0), 100.0)
 
 
+_DEFINITION = Watch("evaluationState", frozenset(("LIVE", "FAILED", "OFF")), progress_percent)
+
+
 def progress_text(document: JsonObject) -> str | None:
     """Return how far an evaluation that goes on is, for people; None when there is none to tell."""
     percent = progress_percent(document)
@@ -164,10 +190,10 @@ def _number(value: Any) -> float | None:
 
 
 @contextmanager
-def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
+def _view(out: Output, watch: Watch) -> Iterator[Callable[[JsonObject], None]]:
     """Yield what shows the state of a document on standard error."""
     if not sys.stderr.isatty():
-        yield _Lines(out).show
+        yield _Lines(out, watch).show
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -177,11 +203,11 @@ def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
         task = progress.add_task("", total=None)
 
         def show(document: JsonObject) -> None:
-            percent = progress_percent(document)
+            percent = watch.percent(document)
             # Without a total the bar runs to and fro.
             progress.update(
                 task,
-                description=_state(document),
+                description=watch.state_of(document),
                 total=None if percent is None else 100,
                 completed=percent or 0,
             )
@@ -192,20 +218,17 @@ def _view(out: Output) -> Iterator[Callable[[JsonObject], None]]:
 class _Lines:
     """A line for each state, and for each tenth of the way."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, watch: Watch) -> None:
         self._out = out
+        self._watch = watch
         self._last: tuple[str, float] | None = None
 
     def show(self, document: JsonObject) -> None:
-        state, percent = _state(document), progress_percent(document)
+        state, percent = self._watch.state_of(document), self._watch.percent(document)
         step = -1 if percent is None else percent // _STEP_PERCENT
         if self._last != (state, step):
             self._out.note(state if percent is None else f"{state} {percent:.0f} %")
         self._last = (state, step)
-
-
-def _state(document: JsonObject) -> str:
-    return printable(str(document.get("evaluationState")))
 
 
 def note_warnings(out: Output, document: JsonObject, source: str) -> None:
