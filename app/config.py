@@ -242,7 +242,7 @@ class Settings:
     )
     preview_sample_profiles: int = _setting(
         _integer(1, 10_000_000),
-        50_000,
+        25_000,
         "Profiles of a partition that a preview looks at; its counts are exact where there are no"
         " more.",
     )

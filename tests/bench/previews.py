@@ -1,6 +1,6 @@
 """How long a preview takes over many profiles, with a worker process on its own Kafka and Redis.
 
-python -m tests.bench.previews [--profiles 1000000] [--sample 50000] [--partitions 8]
+python -m tests.bench.previews [--profiles 1000000] [--sample 25000] [--partitions 8]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from app.engine.profile import ProfileState, order_of
 from app.engine.state_codec import encode
 from app.service.preview_document import estimate_document
 from app.service.previews import Previews, preview_id_of
-from tests.bench.meter import Meter
+from tests.bench.meter import Meter, cpu_seconds
 from tests.bench.stage import SANDBOX, Servers, wall_ms
 from tests.services import Names
 
@@ -152,7 +152,7 @@ class Bench:
 
     async def measure(self, text: str) -> None:
         """Time one preview from its creation until it is ready."""
-        started = time.monotonic()
+        started, busy = time.monotonic(), cpu_seconds(self._worker.pid)
         preview = await self.previews.create(self.tenant, text, is_stitched=False)
         preview_id = preview_id_of(preview.task.query_id)
         while preview.state in ("NEW", "RUNNING"):
@@ -161,11 +161,13 @@ class Bench:
             await asyncio.sleep(0.02)
             preview = await self.previews.get(self.tenant, preview_id)
         seconds = time.monotonic() - started
+        busy = cpu_seconds(self._worker.pid) - busy
         shown = estimate_document("", preview)
         read = _looked_at(preview.shares)
         print(
             f"{preview.state} after {seconds:.2f} s: {read:,} of {shown['totalRows']:,} profiles"
-            f" looked at ({read / seconds:,.0f}/s); size {shown['estimatedSize']:,}"
+            f" looked at ({read / seconds:,.0f}/s, {busy / max(read, 1) * 1e6:.1f} µs of the"
+            f" worker's processor each); size {shown['estimatedSize']:,}"
             f" ± {shown['standardError']:,}; {text}",
             flush=True,
         )
@@ -192,7 +194,7 @@ async def run(bench: Bench, profiles: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", type=int, default=1_000_000)
-    parser.add_argument("--sample", type=int, default=50_000, help="of each partition")
+    parser.add_argument("--sample", type=int, default=25_000, help="of each partition")
     parser.add_argument("--partitions", type=int, default=8)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segmentation-bench-"))

@@ -37,6 +37,7 @@ _SLICE_S = 0.05
 _SLICE_BYTES = 2 * 1_048_576
 _LEAST = 16
 _MOST = 2_048
+_AT_ONCE = 4
 _BACK_OFF = 4
 """While records wait, so many times as long as a slice took nothing is done for previews."""
 
@@ -50,7 +51,7 @@ class PreviewOptions:
         kept: Matches of a partition that a preview keeps: those with the smallest hashes.
     """
 
-    sample: int = 50_000
+    sample: int = 25_000
     kept: int = 1_250
 
 
@@ -105,7 +106,7 @@ class PreviewAgent:
             listener.cancel()
 
     async def step(self) -> bool:
-        """Do one slice; tell whether there was one to do.
+        """Do some slices side by side; tell whether there was one to do.
 
         Raises:
             Unavailable: Redis does not answer; what was not noted is done again.
@@ -114,15 +115,27 @@ class PreviewAgent:
             self._asked.clear()
             await self._refresh()
         await self._begin()
-        chosen = self._turns.choose(self._waiting())
-        if chosen is None:
+        chosen = self._chosen()
+        if not chosen:
             return False
-        tenant, query_id, partition = chosen
-        owner = self._parts.owners[partition]
         started = time.process_time()
-        await self._slice(tenant, query_id, owner)
+        # One is evaluated while Redis answers the others.
+        ends = await asyncio.gather(*map(self._slice, chosen), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
         await self._give_way(time.process_time() - started)
         return True
+
+    def _chosen(self) -> list[Part]:
+        waiting = list(self._waiting())
+        chosen: list[Part] = []
+        while len(chosen) < _AT_ONCE:
+            part = self._turns.choose(part for part in waiting if part not in chosen)
+            if part is None:
+                break
+            chosen.append(part)
+        return chosen
 
     async def _refresh(self) -> None:
         found = await self._parts.source.tasks(time.time_ns() // 1_000_000)
@@ -186,8 +199,12 @@ class PreviewAgent:
                 if share is not None and share.cursor is not None:
                     yield tenant, query_id, owner.partition
 
-    async def _slice(self, tenant: Tenant, query_id: str, owner: Owner) -> None:
-        at, partition = (query_id, owner.partition, owner.lease), owner.partition
+    async def _slice(self, part: Part) -> None:
+        tenant, query_id, partition = part
+        owner = self._parts.owners.get(partition)
+        if owner is None or query_id not in self._tasks:
+            return
+        at = (query_id, partition, owner.lease)
         before, predicate = self._shares[at], self._predicates[query_id]
         look = Look.at(self._tasks[query_id][1], predicate, before, self._options.kept)
         limit = min(self._limit, before.wanted - before.read - before.skipped)
@@ -208,7 +225,7 @@ class PreviewAgent:
             self._shares[at] = look.after
             self._parts.metrics.previewed.inc(len(scanned.ids))
         elif said == "stale":
-            del self._shares[at]
+            self._shares.pop(at, None)
         else:
             self._drop(query_id)
 
