@@ -112,15 +112,18 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.redis.definition_store import RedisDefinitionStore
     from app.adapters.redis.job_source import RedisJobSource
     from app.adapters.redis.job_store import RedisJobStore
+    from app.adapters.redis.preview_store import RedisPreviewStore
     from app.adapters.redis.profile_reader import RedisProfileReader
     from app.adapters.redis.schedule_store import RedisScheduleStore
     from app.adapters.redis.search_source import RedisSearchSource
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
+    from app.domain.previews import PreviewLimits
     from app.service.definitions import Definitions
     from app.service.exports import Exports
     from app.service.firing import Firing, FiringParts
     from app.service.jobs import Jobs
+    from app.service.previews import Previews
     from app.service.profile_updates import ProfileUpdates
     from app.service.profiles import Profiles
     from app.service.schedules import Schedules
@@ -200,6 +203,14 @@ def build_api(settings: Settings) -> ASGIApp:
             lambda: str(uuid.uuid4()),
             now_ms,
             settings.job_history_days * DAY_MS,
+        ),
+        previews=Previews(
+            RedisPreviewStore(redis, prefix),
+            store,
+            lambda: str(uuid.uuid4()),
+            now_ms,
+            settings.retention_days * DAY_MS,
+            PreviewLimits(settings.preview_ttl_minutes * 60_000, settings.preview_max_running),
         ),
         profiles=profiles,
         updates=ProfileUpdates(profiles, _update_check(settings), producer),
@@ -295,14 +306,21 @@ class WorkerProcess:
         from app.adapters.redis.control_client import connect_control
         from app.adapters.redis.definition_source import RedisDefinitionSource
         from app.adapters.redis.job_source import RedisJobSource
+        from app.adapters.redis.preview_source import RedisPreviewSource
 
         settings = self._settings
         redis, control = connect(settings.redis_url), connect_control(settings.redis_url)
         source = RedisDefinitionSource(control, settings.redis_key_prefix)
         try:
-            jobs = RedisJobSource(control, settings.redis_key_prefix)
-            datasets = FileDatasets(parse_locations(settings.datasets))
-            worker = Worker(worker_options(settings), redis, source, jobs=jobs, datasets=datasets)
+            prefix, options = settings.redis_key_prefix, worker_options(settings)
+            worker = Worker(
+                options,
+                redis,
+                source,
+                jobs=RedisJobSource(control, prefix),
+                datasets=FileDatasets(parse_locations(settings.datasets)),
+                previews=RedisPreviewSource(control, prefix, settings.partitions),
+            )
             return await worker.run()
         finally:
             await redis.aclose()
@@ -317,6 +335,7 @@ def build_worker(settings: Settings) -> WorkerProcess:
 def worker_options(settings: Settings) -> WorkerOptions:
     """Return what a worker takes from the settings."""
     from app.adapters.kafka.codecs import InputRules
+    from app.adapters.kafka.preview_agent import PreviewOptions
     from app.adapters.kafka.records import TopicNames
     from app.adapters.kafka.stream import StreamLimits
     from app.adapters.kafka.worker import WorkerOptions
@@ -346,6 +365,10 @@ def worker_options(settings: Settings) -> WorkerOptions:
             settings.batch_linger_ms,
             max(settings.batch_max_records // 2, 1),
             settings.scan_max_profiles,
+        ),
+        previews=PreviewOptions(
+            settings.preview_sample_profiles,
+            -(-settings.preview_kept_matches // settings.partitions),
         ),
         is_exactly_once=settings.processing_guarantee == EXACTLY_ONCE,
         cache_profiles=settings.cache_profiles,

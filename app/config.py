@@ -257,6 +257,23 @@ class Settings:
         "Where exports write: URL and options of fsspec by `datasetId` (docs/operations.md).",
         secret=True,
     )
+    preview_sample_profiles: int = _setting(
+        _integer(1, 10_000_000),
+        25_000,
+        "Profiles of a partition that a preview looks at; its counts are exact where there are no"
+        " more.",
+    )
+    preview_kept_matches: int = _setting(
+        _integer(1, 1_000_000),
+        10_000,
+        "Matching profiles that a preview keeps to be shown, as many of each partition.",
+    )
+    preview_ttl_minutes: int = _setting(
+        _integer(1, 43_200), 60, "Minutes for which a preview and its estimate can be looked up."
+    )
+    preview_max_running: int = _setting(
+        _integer(1, 1_000), 10, "Unfinished previews of a sandbox; more are refused."
+    )
     session_timeout_ms: int = _setting(
         _integer(1_000, 600_000),
         10_000,

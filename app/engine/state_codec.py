@@ -190,6 +190,15 @@ def decode(packed: bytes) -> ProfileState:
         raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
 
 
+def whole_part(packed: bytes) -> memoryview | None:
+    """Return the MessagePack array of a state that is nothing else; None for any other state."""
+    if packed[:1] != _VERSION_BYTE or len(packed) < _HEAD_BYTES:
+        return None
+    view = memoryview(packed)
+    has_more = _LENGTH.unpack_from(view, 1)[0] != len(view) - _HEAD_BYTES
+    return None if has_more else view[_HEAD_BYTES:]
+
+
 def _length_at(view: memoryview, at: int) -> int:
     length: int = _LENGTH.unpack_from(view, at)[0]
     if at + _LENGTH.size + length > len(view):

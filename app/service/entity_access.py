@@ -6,7 +6,7 @@ the guide has no counterpart, is in docs/decisions/0204.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import NotFound
@@ -22,6 +22,7 @@ from app.service.event_query import (
     parse_cursor,
     select_events,
 )
+from app.service.identity_map import identities_of
 from app.service.profile_view import ProfileView
 from app.service.profiles import Profiles
 
@@ -50,7 +51,7 @@ class Identity:
         wanted = self.namespace.casefold()
         return any(
             namespace.casefold() == wanted and item.get("id") == self.entity_id
-            for namespace, item in _identities(view.attributes)
+            for namespace, item in identities_of(view.attributes)
         )
 
     @property
@@ -153,7 +154,7 @@ def _profile(
 def profile_entity(view: ProfileView) -> JsonObject:
     """Return all fields of a profile: its attributes, identities and memberships."""
     entity = dict(view.attributes)
-    identities = [_listed(namespace, item) for namespace, item in _identities(view.attributes)]
+    identities = [_listed(namespace, item) for namespace, item in identities_of(view.attributes)]
     if identities:
         entity.setdefault("identities", identities)
     ingested = entity.get(MEMBERSHIP)
@@ -165,16 +166,6 @@ def profile_entity(view: ProfileView) -> JsonObject:
 def _listed(namespace: str, item: JsonObject) -> JsonObject:
     listed: JsonObject = {"id": item.get("id"), "namespace": {"code": namespace}}
     return listed | {"primary": True} if item.get("primary") is True else listed
-
-
-def _identities(attributes: JsonObject) -> Iterator[tuple[str, JsonObject]]:
-    """Yield namespace and item; what a merge patch made of the map may have any shape."""
-    identity_map = attributes.get("identityMap")
-    if isinstance(identity_map, dict):
-        for namespace, items in identity_map.items():
-            for item in items if isinstance(items, list) else ():
-                if isinstance(item, dict):
-                    yield namespace, item
 
 
 def event_child(identity: Identity, event: FoundEvent, fields: Fields) -> JsonObject:

@@ -23,7 +23,8 @@ from app.service.export_records import (
     partition_end,
     partition_start,
 )
-from app.service.job_tally import JobProgress, Place, identity_namespaces
+from app.service.identity_map import namespaces_of
+from app.service.job_tally import JobProgress, Place
 from app.service.membership import membership_map
 from app.service.profile_view import event_document
 from app.service.restoration import RESTORED_TAG
@@ -184,7 +185,7 @@ class ExportTally:
         self.output += packed
         counts.records += len(packed)
         counts.exported += 1
-        for name in identity_namespaces(profile):
+        for name in namespaces_of(profile.attributes):
             counts.by_namespace[name] = counts.by_namespace.get(name, 0) + 1
 
 

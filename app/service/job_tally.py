@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
 from app.domain.jobs import Counts, JobCounts, JobTask, counts_from_row
 from app.domain.model import ProfileKey
 from app.engine.working import Profile
+from app.service.identity_map import namespaces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +132,6 @@ class SegmentTally:
                 continue
             count.realized += 1
             if namespaces is None:
-                namespaces = identity_namespaces(profile)
+                namespaces = namespaces_of(profile.attributes)
             for name in namespaces:
                 count.by_namespace[name] = count.by_namespace.get(name, 0) + 1
-
-
-def identity_namespaces(profile: Profile) -> list[str]:
-    """Return the namespaces in which a profile has an identity."""
-    identities: Any = profile.attributes.get("identityMap")
-    if not isinstance(identities, dict):
-        return []
-    return [name for name, items in identities.items() if items]

@@ -35,6 +35,7 @@ from app.adapters.http.health import Check, health_router
 from app.adapters.http.jobs import jobs_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.openapi import describe
+from app.adapters.http.previews import previews_router
 from app.adapters.http.profiles import profiles_router
 from app.adapters.http.routes import Routes
 from app.adapters.http.schedules import schedules_router
@@ -44,6 +45,7 @@ from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
 from app.service.exports import Exports
 from app.service.jobs import Jobs
+from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
 from app.service.schedules import Schedules
@@ -68,6 +70,7 @@ class Parts:
     jobs: Jobs
     schedules: Schedules
     exports: Exports
+    previews: Previews
     search: Search
     metrics: HttpMetrics
     checks: Mapping[str, Check]
@@ -98,6 +101,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(jobs_router(parts.jobs))
     api.include_router(schedules_router(parts.schedules))
     api.include_router(exports_router(parts.exports))
+    api.include_router(previews_router(parts.previews))
     api.include_router(search_router(parts.search))
     api.include_router(audiences_router(parts.definitions))
     api.include_router(entities_router(EntityAccess(parts.profiles)))

@@ -43,6 +43,8 @@ STATUS = {
     "jobs-not-found": 404,
     "job-ended": 409,
     "jobs-busy": 429,
+    "preview-not-found": 404,
+    "previews-busy": 429,
     "conflict": 409,
     "catalogue-busy": 409,
     "has-dependents": 409,

@@ -39,6 +39,7 @@ from app.adapters.kafka.library import (
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
+from app.adapters.kafka.preview_agent import Parts, PreviewAgent, PreviewOptions
 from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, transactional_publisher
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream, StreamLimits
@@ -46,11 +47,14 @@ from app.adapters.kafka.transport import BatchConsumer, BatchTransport, RecordBa
 from app.adapters.redis.connection import check_server
 from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.partition_store import RedisPartitionStore
+from app.adapters.redis.preview_source import RedisPreviewSource
+from app.adapters.redis.profile_scan import RedisProfileScan
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.exports import Datasets
 from app.domain.jobs import JobSource
 from app.domain.limits import EngineLimits
 from app.domain.ports import DefinitionSource
+from app.domain.previews import PreviewSource
 from app.service.partition import PartitionEngine
 
 logger = logging.getLogger(__name__)
@@ -83,6 +87,7 @@ class WorkerOptions:
     redis_prefix: str = "seg"
     engine: EngineLimits = field(default_factory=EngineLimits)
     stream: StreamLimits = field(default_factory=StreamLimits)
+    previews: PreviewOptions = field(default_factory=PreviewOptions)
     is_exactly_once: bool = True
     cache_profiles: int = 10_000
     session_timeout_ms: int = 10_000
@@ -128,6 +133,7 @@ class Worker:
         keeper: CatalogueKeeper | None = None,
         jobs: JobSource | None = None,
         datasets: Datasets | None = None,
+        previews: PreviewSource | None = None,
     ) -> None:
         self._options = options
         self._redis = redis
@@ -161,6 +167,7 @@ class Worker:
         files = ExportFiles(self._positions, datasets or FileDatasets({}), options.topics.exports)
         exports = ExportAgent(jobs, files, partitions)
         self._jobs = JobAgent(jobs, self.stream.owners, partitions, exports)
+        self._previews = self._make_previews(previews)
         self.assignment = Assignment(
             self.stream,
             self._acquisition,
@@ -198,6 +205,7 @@ class Worker:
                 asyncio.create_task(self._watch(), name="watchdog"),
                 asyncio.create_task(self._reporter.run(), name="backfill-reports"),
                 asyncio.create_task(self._jobs.run(), name="jobs"),
+                asyncio.create_task(self._previews.run(), name="previews"),
             ]
             await self._start_app()
             freeze_memory()
@@ -240,6 +248,20 @@ class Worker:
         return found
 
     # --- parts ---
+
+    def _make_previews(self, source: PreviewSource | None) -> PreviewAgent:
+        options, redis = self._options, self._redis
+        prefix = options.redis_prefix
+        return PreviewAgent(
+            Parts(
+                source or RedisPreviewSource(redis, prefix, options.rules.partitions),
+                RedisProfileScan(redis, prefix),
+                self.stream.owners,
+                self.metrics,
+                options.engine,
+            ),
+            options.previews,
+        )
 
     def _new_owner(self, partition: int, lease: int) -> Owner:
         options = self._options

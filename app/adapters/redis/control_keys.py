@@ -23,6 +23,8 @@ class ControlKeys:
         tenants: Set of every tenant that ever had a definition.
         changes: Pub/sub channel; a message is the tenant whose definitions changed.
         job_changes: Pub/sub channel; a message is the tenant whose jobs started or were cancelled.
+        preview_tenants: Set of every tenant that ever had a preview.
+        preview_changes: Pub/sub channel; a message is the tenant whose previews began or went.
         relay_lock, job_relay_lock: Who relays the outboxes of definitions and of jobs to Kafka.
         schedule_tenants: Set of every tenant that ever had a schedule.
     """
@@ -32,6 +34,8 @@ class ControlKeys:
         self.tenants = f"{prefix}:tenants"
         self.changes = f"{prefix}:definitions-changed"
         self.job_changes = f"{prefix}:jobs-changed"
+        self.preview_tenants = f"{prefix}:preview-tenants"
+        self.preview_changes = f"{prefix}:previews-changed"
         self.job_relay_lock = f"{prefix}:job-relay"
         self.relay_lock = f"{prefix}:definition-relay"
         self.schedule_tenants = f"{prefix}:schedule-tenants"
@@ -50,6 +54,26 @@ class ControlKeys:
         `number`: of the last job.
         """
         return self._of(tenant, f"job-{part}")
+
+    def previews(self, tenant: Tenant) -> str:
+        """Sorted set: query ids of all previews by the time in ms at which they expire."""
+        return self._of(tenant, "previews")
+
+    def preview_queue(self, tenant: Tenant) -> str:
+        """Sorted set: query ids of the unfinished previews, as `previews`."""
+        return self._of(tenant, "preview-queue")
+
+    def preview(self, tenant: Tenant, query_id: str) -> str:
+        """Hash: `task`, `state`, `error`, `done` partitions, and by partition what was looked at.
+
+        The latter are `cursor:<p>`, a hash or `done`, and `row:<p>` (`app.domain.previews.Share`).
+        Expires.
+        """
+        return self._of(tenant, f"preview:{query_id}")
+
+    def preview_matches(self, tenant: Tenant, query_id: str) -> str:
+        """Sorted set: `[profile id, related id, …]` by the hash of the profile id. Expires."""
+        return self._of(tenant, f"preview-matches:{query_id}")
 
     def catalogue(self, tenant: Tenant) -> str:
         """Hash: `revision`, `number`, `tag`, `next-ordinal`."""

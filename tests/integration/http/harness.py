@@ -25,6 +25,7 @@ from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.keys import PartitionKeys
+from app.adapters.redis.preview_store import RedisPreviewStore
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.schedule_store import RedisScheduleStore
 from app.adapters.redis.search_source import RedisSearchSource
@@ -32,11 +33,13 @@ from app.adapters.search.keeper import SearchKeeper
 from app.domain.jobs import JobStarter
 from app.domain.model import ProfileKey, Tenant
 from app.domain.partitioning import partition_of
+from app.domain.previews import PreviewLimits
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.service.definitions import Definitions
 from app.service.exports import Exports
 from app.service.jobs import Jobs
+from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
 from app.service.schedules import Schedules
@@ -49,6 +52,7 @@ MAX_RECORD_BYTES = 1_048_576
 RETENTION_MS = 30 * 86_400_000
 NO_KAFKA = "127.0.0.1:1"
 """Nothing listens there."""
+PREVIEW_LIMITS = PreviewLimits(running=5)
 OTHER_ORG = "other@AdobeOrg"
 
 
@@ -178,6 +182,7 @@ async def running_plane(
     topic: str = "profile-updates",
     deadline_s: float = 10.0,
     starter: JobStarter | None = None,
+    preview_limits: PreviewLimits = PREVIEW_LIMITS,
 ) -> AsyncIterator[Plane]:
     """Serve in this process; only updates and deletions of profiles need Kafka.
 
@@ -217,6 +222,14 @@ async def running_plane(
                 lambda tenant: ["members"] if tenant.org_id == org_id else [],
                 lambda: str(uuid.uuid4()),
                 now_ms,
+            ),
+            previews=Previews(
+                RedisPreviewStore(redis, prefix),
+                store,
+                lambda: str(uuid.uuid4()),
+                now_ms,
+                RETENTION_MS,
+                preview_limits,
             ),
             search=Search(keeper),
             metrics=metrics,

@@ -25,6 +25,8 @@ from tests.integration.http.harness import (
 )
 from tests.integration.http.test_exports_api import BODY, export_done
 from tests.integration.http.test_jobs_api import done, started
+from tests.integration.http.test_previews_api import done as preview_done
+from tests.integration.http.test_previews_api import share
 
 pytestmark = pytest.mark.redis
 
@@ -36,7 +38,9 @@ SEARCH = "/search"
 JOBS = "/segment/jobs"
 SCHEDULES = "/config/schedules"
 EXPORTS = "/export/jobs"
-SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES, EXPORTS)
+PREVIEW = "/preview"
+ESTIMATE = "/estimate"
+SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES, EXPORTS, PREVIEW, ESTIMATE)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -119,6 +123,8 @@ PARAMETERS = {
     "{SEGMENT_JOB_ID}": "{segmentJobId}",
     "{SCHEDULE_ID}": "{scheduleId}",
     "{EXPORT_JOB_ID}": "{exportJobId}",
+    "{PREVIEW_ID}": "{previewId}",
+    "{ESTIMATE_ID}": "{previewId}",
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
@@ -462,6 +468,32 @@ async def test_every_answer_about_exports_has_the_published_shape(
     assert set(ended["metrics"]) >= set(shape["properties"]["metrics"]["properties"])
     waiting = (await client.post(path, json=asked)).json()["id"]
     check(published, await client.delete(f"{path}/{waiting}"), "delete", item, 200)
+
+
+async def test_every_answer_about_previews_has_the_published_shape(
+    published: Json, plane: Plane
+) -> None:
+    client, schemas = plane.client(), published["components"]["schemas"]
+    asked = schemas["CreatePreviewRequest"]["properties"]
+    sent = {name: one["example"] for name, one in asked.items()}
+    created = await client.post(f"{BASE}{PREVIEW}", json=sent)
+    one = check(published, created, "post", PREVIEW, 201)
+    assert set(one) == set(schemas["PreviewQueryResponse"]["properties"])
+    assert created.headers["X-Location"].endswith(one["previewId"])
+    await preview_done(plane, one, ["p-1"], share(1))
+    item = f"{PREVIEW}/{{PREVIEW_ID}}"
+    path = f"{BASE}{PREVIEW}/{one['previewId']}"
+    shown = check(published, await client.get(path), "get", item, 200)
+    # The guides' `links` stands where the document has `link`.
+    assert set(shown) == {"results", "state", "links", "page"}
+    assert set(shown["results"][0]["p-1"]) == {"_href", "endCustomerIds"}
+    answer = await client.get(f"{BASE}{ESTIMATE}/{one['previewId']}")
+    estimated = check(published, answer, "get", f"{ESTIMATE}/{{ESTIMATE_ID}}", 200)
+    extensions = {"profilesSkipped", "confidenceLimits"}
+    assert set(estimated) == set(schemas["EstimateResponse"]["properties"]) | extensions
+    check(published, await client.delete(path), "delete", item, 200)
+    for call in (client.get(path), client.delete(path), client.get(str(answer.url))):
+        assert (await call).status_code == 404
 
 
 def problem_types(published: Json) -> dict[str, int]:

@@ -7,7 +7,8 @@ import pytest
 from app.adapters.redis.connection import connect
 from app.adapters.redis.keys import sample_hash
 from app.adapters.redis.partition_store import RedisPartitionStore
-from app.domain.model import Tenant
+from app.adapters.redis.profile_scan import RedisProfileScan
+from app.domain.model import ProfileKey, Tenant
 
 pytestmark = pytest.mark.redis
 
@@ -67,3 +68,24 @@ async def test_each_is_returned_once_where_hashes_are_equal(redis, store):
 
 async def test_without_profiles_there_is_one_empty_slice(redis, store):
     assert await store.scan(0, TENANT, 0, 10) == ([], None)
+
+
+async def test_a_reader_without_scores_goes_the_same_way(redis, store, names, monkeypatch):
+    hashes = {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9}
+    monkeypatch.setattr("app.adapters.redis.profile_scan.sample_hash", hashes.__getitem__)
+    await put(redis, store, hashes)
+    for name in "abde":
+        await redis.set(store.keys(0).state(ProfileKey(TENANT, name)), name)
+    await redis.set(store.keys(0).events(ProfileKey(TENANT, "d")), "events")
+    scan = RedisProfileScan(redis, names.redis_key_prefix)
+    assert await scan.count(0, TENANT) == 5
+    for limit in (1, 2, 3, 4, 9):
+        found: list[tuple[str, bytes | None, bytes | None]] = []
+        start: int | None = 0
+        while start is not None:
+            read = await scan.profiles(0, TENANT, start, limit, with_events=True)
+            found += zip(read.ids, read.states, read.frames, strict=True)
+            start = read.following
+        assert [name for name, _, _ in found] == list("abcde")
+        assert [state for _, state, _ in found] == [b"a", b"b", None, b"d", b"e"]
+        assert [frames for _, _, frames in found] == [None, None, None, b"events", None]

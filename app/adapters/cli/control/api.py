@@ -91,7 +91,8 @@ class Api:
         """Yield the pages of a list, each read when it is asked for.
 
         Args:
-            links: Field of a page whose `next.href` leads to the next one, if there is one.
+            links: Field of a page whose `next.href`, or `next` itself, leads to the next one, if
+                there is one.
 
         Raises:
             Refused, Unavailable: As `get`.
@@ -145,8 +146,8 @@ class Api:
 
 def _parameters_of(links: Any) -> dict[str, Any] | None:
     following = links.get("next") if isinstance(links, dict) else None
-    href = following.get("href") if isinstance(following, dict) else None
-    if not isinstance(href, str):
+    href = following.get("href") if isinstance(following, dict) else following
+    if not isinstance(href, str) or not href:
         return None
     parameters: dict[str, Any] = {}
     for name, value in parse_qsl(urlsplit(href).query, keep_blank_values=True):

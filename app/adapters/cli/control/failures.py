@@ -32,6 +32,12 @@ class NotSucceeded(Failed):
     code = "not-succeeded"
 
 
+class NotReady(Failed):
+    """A preview that was waited for failed, or is not ready in time."""
+
+    code = "not-ready"
+
+
 class Usage(UserError):
     """What was typed, or an environment variable, or a file named there, cannot be used."""
 

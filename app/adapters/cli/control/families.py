@@ -18,6 +18,7 @@ FAMILIES = {
     "jobs": "Segment jobs: evaluate definitions over all profiles, and count the members.",
     "schedules": "Schedules: segment jobs by cron.",
     "exports": "Export jobs: members to a topic and to data sets.",
+    "previews": "Which profiles meet a predicate, and how many.",
     "search": "Full text over segment definitions.",
     "profiles": "What is stored of a profile.",
 }
