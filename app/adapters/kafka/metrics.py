@@ -18,7 +18,7 @@ class WorkerMetrics:
         self.changes = self._counter("changes", "Membership changes written", "status")
         self.timers = self._counter("timers", "Timers fired")
         self.scanned = self._counter("scanned", "Profiles looked at after definitions changed")
-        self.counted = self._counter("job_profiles", "Profiles looked at for segment jobs")
+        self.counted = self._counter("job_profiles", "Profiles looked at for jobs")
         self.previewed = self._counter("preview_profiles", "Profiles looked at for previews")
         self.fenced = self._counter("fenced", "Partitions lost to another owner", "side")
         self.recoveries = self._counter("recoveries", "Recovery steps on assignment", "step")

@@ -80,3 +80,25 @@ def test_the_batch_that_looked_writes_cursor_and_counts():
     work.tally.counts.total = 2
     commit, _ = owner.finish(work, Outcome(0))
     assert commit.meta["job:org/prod"] == '["j",99,[2,0,[[0,0,{}]]]]'
+
+
+def test_a_slice_is_cut_between_two_hashes(monkeypatch):
+    hashes = {"a": 1, "b": 2, "c": 2, "d": 3}
+    monkeypatch.setattr("app.adapters.kafka.owner.sample_hash", hashes.__getitem__)
+    owner = owner_of()
+    work_of(owner)
+    found = [ProfileKey(TENANT, name) for name in hashes]
+    owner.suspects.bad.add(found[0])
+    for most, expected in ((10, 1), (20, 3), (45, None)):
+        work = work_of(owner)
+        if work.tally is None:
+            work = work_of(owner)
+        tally = work.tally
+        assert isinstance(tally, SegmentTally)
+        monkeypatch.setattr(SegmentTally, "most_bytes", most)
+        owner.set_scanned(work, found, 9)
+        owner.cut(work, dict.fromkeys(found[1:], 15))
+        taken = 4 if expected is None else expected
+        assert work.following == (9 if expected is None else list(hashes.values())[expected])
+        assert (work.looked, len(tally.keys)) == (taken, taken - 1)
+        assert tally.counts.skipped == 1
