@@ -24,6 +24,7 @@ from app.engine.conditions import (
     ChainSpec,
     Condition,
     ExpressionLeaf,
+    ExternalLeaf,
     FilterSpec,
     HistoryLeaf,
     Negation,
@@ -37,7 +38,15 @@ from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number
 from app.engine.terms import Breakpoints, Term, breakpoints_of
-from app.engine.tests_of import all_of, any_of, compare_term, membership, negation, truth_of
+from app.engine.tests_of import (
+    all_of,
+    any_of,
+    compare_term,
+    external_membership,
+    membership,
+    negation,
+    truth_of,
+)
 from app.engine.timeline import Timeline
 from app.engine.windows import ALWAYS
 
@@ -108,6 +117,10 @@ class Assembly:
                 return negation(self._test(rank, operand, tracked))
             case SegmentLeaf(segment_id):
                 return membership(self._ordinals.get(segment_id))
+            case ExternalLeaf(ordinal):
+                key = stable_key("external", str(ordinal))
+                tracked[key] = Tracked(key, external_membership(ordinal), sees_events=False)
+                return truth_of(key)
             case AttributeLeaf(expression):
                 is_needed = id(condition) in self._needed
                 return self._attribute_test(rank, expression, tracked, is_needed=is_needed)

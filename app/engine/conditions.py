@@ -67,6 +67,13 @@ class SegmentLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalLeaf:
+    """Membership in an external audience, which updates tell."""
+
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttributeLeaf:
     """An expression that reads no events."""
 
@@ -104,7 +111,9 @@ class HistoryLeaf:
     expression: ast.Expr
 
 
-Leaf = Union[SegmentLeaf, AttributeLeaf, TermLeaf, ChainLeaf, ExpressionLeaf, HistoryLeaf]
+Leaf = Union[
+    SegmentLeaf, ExternalLeaf, AttributeLeaf, TermLeaf, ChainLeaf, ExpressionLeaf, HistoryLeaf
+]
 
 
 @dataclass(frozen=True, slots=True)

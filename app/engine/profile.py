@@ -55,6 +55,8 @@ class ProfileState:
         dues: Key of a timeline or leaf → next instant at which its answer can change by itself.
         members: Bit set over segment ordinals, little endian: the profile is in these segments.
         details: By segment ordinal, for every segment the profile ever was in.
+        external: By ordinal of an external audience, the instant until which the profile is in it,
+            while that lies ahead; kept while the audience is inactive.
         deleted_ms: Partition clock of the last deletion; 0 while there was none. A deleted profile
             is a stub: only this, `details` and the hashes in `recent_ids` are kept.
         created: False until the first update was applied.
@@ -81,6 +83,7 @@ class ProfileState:
     dues: dict[int, int] = field(default_factory=dict)
     members: bytes = b""
     details: DetailTable = field(default_factory=DetailTable)
+    external: dict[int, int] = field(default_factory=dict)
     deleted_ms: int = 0
     created: bool = False
     due_floor_ms: int = 0
@@ -124,6 +127,15 @@ class ProfileState:
         """Clear the due time of a timeline, chain or leaf, if it has one."""
         if self.dues.pop(key, None) is not None:
             self.changed_dues.add(key)
+
+    def set_external(self, ordinal: int, until_ms: int) -> None:
+        """Set until when the profile is in an external audience; 0 for not at all."""
+        if until_ms:
+            self.external[ordinal] = until_ms
+        elif self.external.pop(ordinal, None) is None:
+            return
+        # No appended change can say this.
+        self.base_bytes = 0
 
     def mark_saved(self, base_bytes: int, log_bytes: int) -> None:
         """Take note that the stored state, so many bytes, is up to date."""

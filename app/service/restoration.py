@@ -36,11 +36,13 @@ def restored_state(memberships: Mapping[int, Membership]) -> bytes:
     """
     members = sum(1 << one for one, found in memberships.items() if found.status == "realized")
     details = {one: Detail(found.at_ms, found.sequence) for one, found in memberships.items()}
+    external = {one: found.until_ms for one, found in memberships.items() if found.until_ms}
     return encode(
         ProfileState(
             tag=RESTORED_TAG,
             members=members.to_bytes((members.bit_length() + 7) // 8, "little"),
             details=DetailTable(details),
+            external=external,
             created=True,
         )
     )
