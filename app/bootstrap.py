@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.adapters.cli.clients import KafkaAccess
     from app.adapters.cli.control.connection import ApiAccess
     from app.adapters.http.auth import Authenticator
+    from app.adapters.imports.sources import FileSources
     from app.adapters.kafka.recover import RecoverReport
     from app.adapters.kafka.topics import TopicPlan
     from app.adapters.kafka.update_check import WorkerCheck
@@ -98,6 +99,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
     from app.adapters.http.metrics import HttpMetrics
+    from app.adapters.imports.wiring import ExternalWiring, external_parts
     from app.adapters.kafka.relay import Relay, RelayTarget
     from app.adapters.redis.control_client import connect_control
     from app.adapters.redis.definition_outbox import (
@@ -106,6 +108,7 @@ def build_api(settings: Settings) -> ASGIApp:
         RedisRelayLease,
     )
     from app.adapters.redis.definition_store import RedisDefinitionStore
+    from app.adapters.redis.external_store import RedisExternalStore
     from app.adapters.redis.job_source import RedisJobSource
     from app.adapters.redis.job_store import RedisJobStore
     from app.adapters.redis.profile_reader import RedisProfileReader
@@ -141,6 +144,19 @@ def build_api(settings: Settings) -> ASGIApp:
         settings.retention_days * DAY_MS,
     )
     producer = _update_producer(settings, metrics)
+    definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
+    check = _update_check(settings)
+    external, importer = external_parts(
+        ExternalWiring(
+            store=RedisExternalStore(
+                redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
+            ),
+            definitions=definitions,
+            sources=_import_sources(settings),
+            check=check,
+            log=producer,
+        )
+    )
     job_relay = Relay(
         RedisJobOutbox(redis, prefix),
         RedisRelayLease(redis, prefix, is_of_jobs=True),
@@ -156,7 +172,8 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     parts = Parts(
         authenticator=_authenticator(settings),
-        definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
+        definitions=definitions,
+        external=external,
         jobs=Jobs(
             RedisJobStore(redis, prefix),
             store,
@@ -165,7 +182,7 @@ def build_api(settings: Settings) -> ASGIApp:
             settings.job_history_days * DAY_MS,
         ),
         profiles=profiles,
-        updates=ProfileUpdates(profiles, _update_check(settings), producer),
+        updates=ProfileUpdates(profiles, check, producer),
         search=Search(keeper),
         metrics=metrics,
         checks={
@@ -173,10 +190,21 @@ def build_api(settings: Settings) -> ASGIApp:
             "relay": relay.problem,
             "job-relay": job_relay.problem,
             "search": keeper.problem,
+            "imports": importer.problem,
         },
-        background=api_background(redis, [relay, job_relay], keeper, producer),
+        background=api_background(redis, [relay, job_relay], keeper, producer, importer),
     )
     return create_application(parts, version("segmentation-service"))
+
+
+def _import_sources(settings: Settings) -> FileSources:
+    from app.adapters.imports.sources import FileSources, read_connections
+
+    connections = {}
+    if settings.import_connections_file:
+        connections = read_connections(Path(settings.import_connections_file))
+    root = settings.import_root
+    return FileSources(Path(root) if root else None, connections)
 
 
 def _update_producer(settings: Settings, counters: UpdateCounters) -> UpdateProducer:

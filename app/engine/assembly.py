@@ -82,10 +82,15 @@ class Assembly:
         self.tracked_ranks: dict[int, list[int]] = {}
         self.history_ranks: list[int] = []
 
-    def add(self, rank: int, condition: Condition) -> tuple[Test, tuple[Tracked, ...]]:
+    def add(
+        self, rank: int, condition: Condition | ExternalLeaf
+    ) -> tuple[Test, tuple[Tracked, ...]]:
         """Add a definition; return its test and the leaves to track for it."""
         tracked: dict[int, Tracked] = {}
-        test = self._guarded_test(rank, condition, tracked)
+        if isinstance(condition, ExternalLeaf):
+            test = _external_test(condition.ordinal, tracked)
+        else:
+            test = self._guarded_test(rank, condition, tracked)
         for key in tracked:
             self.tracked_ranks.setdefault(key, []).append(rank)
         return test, tuple(tracked.values())
@@ -117,10 +122,6 @@ class Assembly:
                 return negation(self._test(rank, operand, tracked))
             case SegmentLeaf(segment_id):
                 return membership(self._ordinals.get(segment_id))
-            case ExternalLeaf(ordinal):
-                key = stable_key("external", str(ordinal))
-                tracked[key] = Tracked(key, external_membership(ordinal), sees_events=False)
-                return truth_of(key)
             case AttributeLeaf(expression):
                 is_needed = id(condition) in self._needed
                 return self._attribute_test(rank, expression, tracked, is_needed=is_needed)
@@ -240,6 +241,12 @@ class Assembly:
         for timeline in timelines.values():
             timeline.finish(_keep_newest(timeline))
         return timelines
+
+
+def _external_test(ordinal: int, tracked: dict[int, Tracked]) -> Test:
+    key = stable_key("external", str(ordinal))
+    tracked[key] = Tracked(key, external_membership(ordinal), sees_events=False)
+    return truth_of(key)
 
 
 @lru_cache(maxsize=65_536)

@@ -55,7 +55,7 @@ class Analysed:
     """What can be said of a definition without the others."""
 
     definition: SegmentDefinition
-    condition: Condition
+    condition: Condition | ExternalLeaf
     segment_ids: frozenset[str]
 
 

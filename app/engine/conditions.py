@@ -68,7 +68,7 @@ class SegmentLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ExternalLeaf:
-    """Membership in an external audience, which updates tell."""
+    """The whole condition of an external audience: updates tell its members."""
 
     ordinal: int
 
@@ -111,9 +111,7 @@ class HistoryLeaf:
     expression: ast.Expr
 
 
-Leaf = Union[
-    SegmentLeaf, ExternalLeaf, AttributeLeaf, TermLeaf, ChainLeaf, ExpressionLeaf, HistoryLeaf
-]
+Leaf = Union[SegmentLeaf, AttributeLeaf, TermLeaf, ChainLeaf, ExpressionLeaf, HistoryLeaf]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,11 @@ class ProfileState:
         dues: Key of a timeline or leaf → next instant at which its answer can change by itself.
         members: Bit set over segment ordinals, little endian: the profile is in these segments.
         details: By segment ordinal, for every segment the profile ever was in.
-        external: By ordinal of an external audience, the instant until which the profile is in it,
-            while that lies ahead; kept while the audience is inactive.
         deleted_ms: Partition clock of the last deletion; 0 while there was none. A deleted profile
             is a stub: only this, `details` and the hashes in `recent_ids` are kept.
         created: False until the first update was applied.
+        external: By ordinal of an external audience, the instant until which the profile is in it,
+            while that lies ahead; kept while the audience is inactive.
         due_floor_ms: No due is earlier; 0 for not looked yet; not stored.
         fronts: Order → keys of the timelines that begin with it, once somebody asked; not stored,
             and what is out of date in it stays there.
@@ -83,9 +83,9 @@ class ProfileState:
     dues: dict[int, int] = field(default_factory=dict)
     members: bytes = b""
     details: DetailTable = field(default_factory=DetailTable)
-    external: dict[int, int] = field(default_factory=dict)
     deleted_ms: int = 0
     created: bool = False
+    external: dict[int, int] = field(default_factory=dict)
     due_floor_ms: int = 0
     fronts: dict[int, list[int]] | None = field(default=None, compare=False, repr=False)
     base_bytes: int = field(default=0, compare=False, repr=False)

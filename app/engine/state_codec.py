@@ -9,9 +9,9 @@ state (shape: `_Change`). The state of a busy profile is large and changes with 
 little: writing only that costs a small part of writing all of it. Once the changes together have
 half the size of the state it is written anew.
 
-Version 1 is the MessagePack array alone, without length and changes. Version 3 is version 2 with one
-more part, the memberships in external audiences; only profiles that have some are written so, and a
-program that does not know them refuses those.
+Version 1 is the MessagePack array alone, without length and changes. Version 3 is version 2 with
+one more part, the memberships in external audiences; only profiles that have some are written so,
+and a program that does not know them refuses those.
 """
 
 from __future__ import annotations
@@ -211,9 +211,9 @@ def _state(view: memoryview) -> ProfileState:
         found.dues,
         found.members,
         DetailTable(packed=found.details),
-        found.external,
         found.deleted_ms,
         found.created,
+        external=found.external,
     )
 
 

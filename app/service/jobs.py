@@ -195,7 +195,7 @@ class Jobs:
 
     async def _asked(self, tenant: Tenant, ids: Sequence[str]) -> list[StoredDefinition]:
         found = await self._definitions.get(tenant, list(dict.fromkeys(ids)))
-        missing = [one for one in ids if one not in found]
+        missing = [one for one in ids if one not in found or found[one].external is not None]
         if missing:
             named = ", ".join(dict.fromkeys(missing))
             text = f"there is no segment definition {named} in this sandbox"

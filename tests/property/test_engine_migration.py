@@ -112,7 +112,9 @@ class Definitions:
         if choice in (7, 8):
             self.inactive[ordinal] = old
             return "deactivate"
-        self.deleted.append(RemovedDefinition(old.segment_id, ordinal, old.version, namespace=old.namespace))
+        self.deleted.append(
+            RemovedDefinition(old.segment_id, ordinal, old.version, namespace=old.namespace)
+        )
         return "delete"
 
     def _put(self, ordinal: int, version: int, text: str, form: int) -> None:
@@ -120,9 +122,7 @@ class Definitions:
             named = f'inSegment("s{ordinal - 1}")'
             text = {1: f"{named} and ({text})", 2: f"not {named} or ({text})", 3: named}[form]
         self._show(
-            SegmentDefinition(
-                f"s{ordinal}", ordinal, version, text, namespace=namespace_of(text)
-            )
+            SegmentDefinition(f"s{ordinal}", ordinal, version, text, namespace=namespace_of(text))
         )
 
     def _show(self, definition: SegmentDefinition) -> None:

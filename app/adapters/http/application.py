@@ -28,8 +28,10 @@ from app.adapters.http.errors import (
     problem_response,
     request_id_of,
 )
+from app.adapters.http.external_schemas import TAG_MARK
 from app.adapters.http.gateway import Admission, Tracing
 from app.adapters.http.health import Check, health_router
+from app.adapters.http.ingestion import ingestion_router
 from app.adapters.http.jobs import jobs_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.profiles import profiles_router
@@ -37,6 +39,7 @@ from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
+from app.service.external_audiences import ExternalAudiences
 from app.service.jobs import Jobs
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
@@ -64,6 +67,7 @@ class Parts:
     definitions: Definitions
     profiles: Profiles
     updates: ProfileUpdates
+    external: ExternalAudiences
     jobs: Jobs
     search: Search
     metrics: HttpMetrics
@@ -91,7 +95,8 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(definitions_router(parts.definitions))
     api.include_router(jobs_router(parts.jobs))
     api.include_router(search_router(parts.search))
-    api.include_router(audiences_router(parts.definitions))
+    api.include_router(audiences_router(parts.definitions, parts.external))
+    api.include_router(ingestion_router(parts.external))
     api.include_router(entities_router(EntityAccess(parts.profiles)))
     api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
@@ -167,7 +172,9 @@ def _handle_errors(api: FastAPI, routes: _Routes) -> None:
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> Response:
-        return internal_response(request_id_of(request))  # raised again, and logged by Tracing
+        return internal_response(
+            request_id_of(request), request.url.path
+        )  # raised again, and logged by Tracing
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -189,7 +196,8 @@ def _invalid_response(request: Request, problems: Sequence[Any]) -> Response:
 
 
 def _located(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"][1:]) or "the body"
+    parts = [str(part) for part in problem["loc"][1:]]
+    place = ".".join(part for part in parts if not part.startswith(TAG_MARK)) or "the body"
     text = str(problem["msg"]).removeprefix("Value error, ")
     return f"{place}: {text}"
 
@@ -204,6 +212,8 @@ def _framework_response(request: Request, error: HTTPException, allowed: str) ->
         return problem_response(request_id, code, [Fault(code, text)], {"Allow": allowed})
     if error.status_code == 404:
         text = f"there is nothing at {path}; /openapi.json lists what there is"
-        return problem_response(request_id, "not-found", [Fault("not-found", text)])
+        code = code_at(path, "not-found")
+        return problem_response(request_id, code, [Fault(code, text)])
     text = str(error.detail)
-    return problem_response(request_id, "invalid", [Fault("invalid", text)])
+    code = code_at(path, "invalid")
+    return problem_response(request_id, code, [Fault(code, text)])

@@ -189,7 +189,7 @@ class AudienceBulkGetBody(Body):
 
 
 class Audience(Definition):
-    """A segment definition seen as an audience."""
+    """A segment definition, or an external audience, seen as an audience."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_WINTER_STORED]})
 

@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.adapters.http.health import Check
+from app.adapters.imports.runner import ImportRunner
 from app.adapters.kafka.relay import Relay
 from app.adapters.kafka.update_producer import UpdateProducer
 from app.adapters.redis.connection import check_server, redis_errors
@@ -20,9 +21,15 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def api_background(
-    redis: Redis, relays: Sequence[Relay], keeper: SearchKeeper, producer: UpdateProducer
+    redis: Redis,
+    relays: Sequence[Relay],
+    keeper: SearchKeeper,
+    producer: UpdateProducer,
+    importer: ImportRunner,
 ) -> AsyncIterator[None]:
-    """Relay what changed and index definitions while the application runs; then close Redis.
+    """Relay, index definitions and import external audiences while the application runs.
+
+    Redis is closed when it ends.
 
     The producer of updates connects when the first of them comes.
     Redis may be away at the start: the service then is not ready until it is back.
@@ -41,6 +48,7 @@ async def api_background(
                 await stack.enter_async_context(relay.running())
             await stack.enter_async_context(keeper.running())
             await stack.enter_async_context(producer.running())
+            await stack.enter_async_context(importer.running())
             yield
     finally:
         await redis.aclose()

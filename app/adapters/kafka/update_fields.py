@@ -139,7 +139,7 @@ def external_membership(document: JsonObject) -> ExternalMembership:
     others = [name for name in ("attributes", "event", "identityMap") if name in document]
     if others:
         raise InvalidUpdate(
-            f"externalMembership stands beside {', '.join(others)}: send it in an update of its own",
+            f"externalMembership stands beside {', '.join(others)}: send it alone",
             code="invalid-external-membership",
         )
     told = document["externalMembership"]
