@@ -277,9 +277,11 @@ async def test_a_run_whose_process_dies_loses_and_repeats_nothing(world, tmp_pat
                 f"{AIS}/{audience_id}/runs", json={"dataFilterStartTime": 0}
             )
             assert "in progress" in refusal(answer, 422, "100960-422")
-        async with open_place(world, tmp_path, chunk_rows=20, lease_ms=1_000) as second:
-            async with second.plane.importer.running():
-                run = await second.ended(audience_id, started["runId"])
+        async with (
+            open_place(world, tmp_path, chunk_rows=20, lease_ms=1_000) as second,
+            second.plane.importer.running(),
+        ):
+            run = await second.ended(audience_id, started["runId"])
     assert run["status"] == "SUCCESS"
     assert run["rows"] == {"accepted": 300, "rejected": 0}
     sent = await world.read(world.topics.updates)
