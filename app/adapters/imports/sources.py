@@ -129,6 +129,8 @@ class FileSources:
     ) -> None:
         self._landing_zone = landing_zone
         self._connections = connections or {}
+        self._systems: dict[str, AbstractFileSystem] = {}
+        self._making = threading.Lock()
 
     def check(self, tenant: Tenant, source: ImportSource) -> None:
         """See `ImportSources.check`."""
@@ -191,12 +193,20 @@ class FileSources:
             system = fsspec.filesystem("file")
             return _Place(system, root, f"{root}/{path}", is_local=True)
         connection = self._connection(tenant, source)
-        # Nothing of it is shared, so that what a store said is not believed for ever.
-        system = fsspec.filesystem(
-            _PROTOCOLS[connection.cloud_type],
-            **{**connection.options, "skip_instance_cache": True, "use_listings_cache": False},
-        )
+        system = self._system(source.connection_id, connection)
         return _Place(system, connection.root, f"{connection.root}/{path}", is_local=False)
+
+    def _system(self, connection_id: str, connection: Connection) -> AbstractFileSystem:
+        """Return the file system of a connection; one takes a second to make."""
+        with self._making:
+            found = self._systems.get(connection_id)
+            if found is None:
+                # What a store said once is not believed for ever.
+                options = {**connection.options, "use_listings_cache": False}
+                protocol = _PROTOCOLS[connection.cloud_type]
+                found = fsspec.filesystem(protocol, **options, skip_instance_cache=True)
+                self._systems[connection_id] = found
+            return found
 
 
 def _guarded(source: ImportSource, read: Callable[[], _Result]) -> _Result:

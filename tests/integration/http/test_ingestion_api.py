@@ -35,9 +35,9 @@ VERSION = "application/vnd.adobe.external.audiences+json; version=2"
 FIELDS = [{"name": "member", "type": "string", "identityNs": "email"}]
 
 
-def body(name: str = "loyal", **more: Any) -> dict[str, Any]:
+def body(**more: Any) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": "loyal",
         "fields": FIELDS,
         "sourceSpec": {"params": {"path": "m.csv", "type": "file", "cloudType": "DLZ"}},
         "originName": "CUSTOM_UPLOAD",

@@ -8,9 +8,13 @@ import os
 import time
 from contextlib import asynccontextmanager
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from moto.server import ThreadedMotoServer
 
-from app.adapters.imports.sources import FileSources
+from app.adapters.imports.sources import Connection, FileSources
 from app.adapters.redis.control_client import connect_control
 from app.domain.errors import Unavailable
 from tests.integration.http.harness import AUDIENCES, refusal, running_plane
@@ -321,3 +325,61 @@ async def test_a_source_that_changes_or_is_gone_fails_its_run(place):
         (place.folder / "members.csv").write_text("member,points\n,1\n")
         run = await place.run(audience_id)
         assert (run["status"], run["rows"]) == ("FAILED", {"accepted": 0, "rejected": 1})
+
+
+@pytest.fixture
+def object_store():
+    """Options of an S3 with an empty bucket."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {
+        "key": "key",
+        "secret": "s3cret",
+        "client_kwargs": {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"},
+    }
+    yield options
+    server.stop()
+
+
+def upload(options):
+    store = fsspec.filesystem("s3", **options, skip_instance_cache=True)
+    store.call_s3("create_bucket", Bucket="bucket")
+    with store.open("bucket/exports/in/a.csv.gz", "wb", compression="gzip") as file:
+        file.write(b"member,points\na,1\nb,x\n")
+    with store.open("bucket/exports/in/b.parquet", "wb") as file:
+        pq.write_table(pa.table({"member": ["c", "d"], "points": [1, None]}), file)
+    with store.open("bucket/exports/other.csv", "wb") as file:
+        file.write(b"member,points\nz,1\n")
+
+
+async def test_members_come_from_an_object_store(world, tmp_path, object_store):
+    await asyncio.to_thread(upload, object_store)
+    org_id = world.names.org_id
+    mine = Connection("S3", "bucket/exports", org_id, frozenset({"prod"}), object_store)
+    wrong = Connection("S3", "nowhere", org_id, frozenset({"prod"}), object_store)
+    sources = FileSources(None, {"mine": mine, "wrong": wrong})
+    at = {"path": "in", "type": "folder", "cloudType": "S3"}
+    async with (
+        world.working(),
+        open_place(world, tmp_path, sources=sources) as place,
+        place.plane.importer.running(),
+    ):
+        body = external_body("lost", **at, baseConnectionId="wrong")
+        operation = (await place.client.post(f"{AIS}/", json=body)).json()
+        path = f"{AIS}/operations/{operation['operationId']}"
+
+        async def failed():
+            found = await place.client.get(path)
+            return found if found.json()["status"] == "FAILED" else None
+
+        answer = await eventually(failed)
+        assert answer.json()["reason"] == "there is no folder in"
+        assert "s3cret" not in answer.text
+        audience_id = await place.made("stored", **at, baseConnectionId="mine")
+        run = await place.run(audience_id)
+        assert run["status"] == "SUCCESS"
+        assert run["rows"] == {"accepted": 3, "rejected": 1}
+        assert run["problems"] == ["in/a.csv.gz, row 2: column points is no integer"]
+    entered = {one["profileId"] for one in await world.changes(3)}
+    assert entered == {"a", "c", "d"}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.adapters.cli.control.audience_runs import add_runs
 from app.adapters.cli.control.bodies import (
     chosen,
     expression_object,
@@ -182,6 +183,9 @@ def delete_audience(session: Session, audience_id: AudienceId) -> None:
     """Remove an audience that no other one uses."""
     answer = session.api.send("DELETE", item(_COLLECTION, audience_id))
     session.out.done(answer, f"Audience {audience_id} was removed.")
+
+
+add_runs(group)
 
 
 def _add(field: str, value: Any) -> JsonObject:
