@@ -15,7 +15,7 @@ from tests.integration.stream.test_external import AIS, external_body
 from tests.services import LocalKafka, LocalRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
-ROWS = 12_000
+ROWS = 6_000
 
 
 async def test_a_killed_control_plane_loses_and_repeats_no_member(

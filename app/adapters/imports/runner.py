@@ -19,7 +19,7 @@ from app.domain.external import ExternalStore, Work
 from app.domain.model import Tenant
 from app.service.imports import Imports, LeaseLost
 
-LEASE_MS = 15_000
+LEASE_MS = 10_000
 POLL_S = 1.0
 AT_ONCE = 4
 """Pieces of work that a process does side by side."""

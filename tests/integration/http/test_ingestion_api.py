@@ -126,50 +126,46 @@ async def test_operations_that_fail_say_why(plane: Plane) -> None:
         assert "loyal" in refusal(taken, 409, "100950-409")
 
 
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        ({"surprise": 1}, "surprise"),
-        ({"originName": "OTHER"}, "originName"),
-        ({"originName": None}, "originName"),
-        ({"name": " "}, "name"),
-        ({"ttlInDays": 0}, "ttlInDays"),
-        ({"ttlInDays": "91"}, "ttlInDays"),
-        ({"audienceType": "accounts"}, "audienceType"),
-        ({"fields": []}, "fields"),
-        ({"fields": [{"name": "a", "type": "string"}]}, "0 columns have an identityNs"),
-        ({"fields": [*FIELDS, *FIELDS]}, "listed twice"),
-        ({"fields": [{"name": "a", "type": "text", "identityNs": "x"}]}, "fields.0.type"),
-        ({"fields": [{"name": "a", "type": "date", "identityNs": "x"}]}, "must be a string"),
-        (params(cloudType="S3"), "baseConnectionId"),
-        (params(cloudType="DLZ", baseConnectionId="x"), "baseConnectionId"),
-        (params(cloudType="FTP"), "cloudType"),
-        (params(sourceType="Local"), "sourceType"),
-        ({"namespace": "AEPSegments"}, "namespace"),
-    ],
-)
-async def test_bodies_are_strict(client: httpx.AsyncClient, more: Any, told: str) -> None:
-    sent = {name: one for name, one in (body() | more).items() if one is not None}
-    assert told in refusal(await client.post(f"{ONES}/", json=sent), 400, BAD)
+STRICT: list[tuple[dict[str, Any], str]] = [
+    ({"surprise": 1}, "surprise"),
+    ({"originName": "OTHER"}, "originName"),
+    ({"originName": None}, "originName"),
+    ({"name": " "}, "name"),
+    ({"ttlInDays": 0}, "ttlInDays"),
+    ({"ttlInDays": "91"}, "ttlInDays"),
+    ({"audienceType": "accounts"}, "audienceType"),
+    ({"fields": []}, "fields"),
+    ({"fields": [{"name": "a", "type": "string"}]}, "0 columns have an identityNs"),
+    ({"fields": [*FIELDS, *FIELDS]}, "listed twice"),
+    ({"fields": [{"name": "a", "type": "text", "identityNs": "x"}]}, "fields.0.type"),
+    ({"fields": [{"name": "a", "type": "date", "identityNs": "x"}]}, "must be a string"),
+    (params(cloudType="S3"), "baseConnectionId"),
+    (params(cloudType="DLZ", baseConnectionId="x"), "baseConnectionId"),
+    (params(cloudType="FTP"), "cloudType"),
+    (params(sourceType="Local"), "sourceType"),
+    ({"namespace": "AEPSegments"}, "namespace"),
+]
+ELSEWHERE = [
+    params(path="../other/m.csv"),
+    params(path="/"),
+    params(cloudType="S3", baseConnectionId="unknown"),
+    # That of another sandbox of the same organisation.
+    params(cloudType="S3", baseConnectionId="of-dev"),
+    params(cloudType="SFTP", baseConnectionId="of-dev"),
+]
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        params(path="../other/m.csv"),
-        params(path="/"),
-        params(cloudType="S3", baseConnectionId="unknown"),
-        # That of another sandbox of the same organisation.
-        params(cloudType="S3", baseConnectionId="of-dev"),
-        params(cloudType="SFTP", baseConnectionId="of-dev"),
-    ],
-)
-async def test_a_place_that_is_not_the_tenants_is_refused(
-    client: httpx.AsyncClient, more: Any
-) -> None:
-    answer = await client.post(f"{ONES}/", json=body(**more))
-    refusal(answer, 422, "100960-422")
-    assert "s3cret" not in answer.text
+async def test_bodies_are_strict(client: httpx.AsyncClient) -> None:
+    for more, told in STRICT:
+        sent = {name: one for name, one in (body() | more).items() if one is not None}
+        assert told in refusal(await client.post(f"{ONES}/", json=sent), 400, BAD)
+
+
+async def test_a_place_that_is_not_the_tenants_is_refused(client: httpx.AsyncClient) -> None:
+    for more in ELSEWHERE:
+        answer = await client.post(f"{ONES}/", json=body(**more))
+        refusal(answer, 422, "100960-422")
+        assert "s3cret" not in answer.text
 
 
 async def test_without_a_landing_zone_its_setting_is_named(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from app.adapters.cli.control.commands import Session, command
+from app.adapters.cli.control.commands import Session
 from app.adapters.cli.control.failures import Failed, Usage
 from app.adapters.cli.control.lists import objects, text_of
 from app.adapters.cli.control.output import ID_WIDTH, Column, named
 from app.adapters.cli.control.paths import INGESTION_PATH, item
 from app.adapters.cli.control.text import printable
-from app.adapters.cli.control.waiting import DEFAULT_TIMEOUT_S, Timeout
+from app.adapters.cli.control.waiting import Patience
 from app.domain.errors import Unavailable
 from app.domain.model import JsonObject
 
@@ -60,48 +58,44 @@ _COLUMNS = (
     named("REASON", "reason"),
 )
 
-AudienceId = Annotated[str, typer.Argument(metavar="ID", help="Of the external audience.")]
+
+def import_members(
+    session: Session, audience_id: str, times: tuple[str | None, str | None], patience: Patience
+) -> None:
+    """Start a run, and wait for its end if that is wanted.
+
+    Args:
+        session: Of the command.
+        audience_id: Of the external audience.
+        times: As typed: files changed since, and until then.
+        patience: Whether to wait.
+
+    Raises:
+        Usage: What was typed is no time.
+        Failed: The run failed, or takes longer. It was shown all the same.
+    """
+    since, until = times
+    body = {"dataFilterStartTime": 0 if since is None else _seconds("--since", since)}
+    if until is not None:
+        body["dataFilterEndTime"] = _seconds("--until", until)
+    runs = item(_COLLECTION, audience_id, "runs")
+    started = session.api.send("POST", runs, body)
+    path = item(runs, text_of(session, started, "runId"))
+    if not patience.wait:
+        session.out.document(session.api.get(path), _FIELDS)
+        return
+    run = _ended(session, path, patience.timeout_s)
+    session.out.document(run, _FIELDS)
+    if run.get("status") != "SUCCESS":
+        reason = run.get("reason") or f"is still {run.get('status')}"
+        raise Failed(f"The run {started['runId']}: {printable(str(reason))}.")
 
 
-def add_runs(group: typer.Typer) -> None:
-    """Add the commands to those of audiences."""
-
-    @command(group, "import")
-    def import_audience(
-        session: Session,
-        audience_id: AudienceId,
-        since: Annotated[
-            str | None, typer.Option(help="Only files changed since then, ISO 8601. [default: all]")
-        ] = None,
-        until: Annotated[
-            str | None, typer.Option(help="Only files changed until then, ISO 8601.")
-        ] = None,
-        wait: Annotated[
-            bool, typer.Option("--wait", help="Until the members are in their profiles.")
-        ] = False,
-        timeout: Timeout = DEFAULT_TIMEOUT_S,
-    ) -> None:
-        """Import the members of an external audience from its source."""
-        body = {"dataFilterStartTime": 0 if since is None else _seconds("--since", since)}
-        if until is not None:
-            body["dataFilterEndTime"] = _seconds("--until", until)
-        started = session.api.send("POST", item(_COLLECTION, audience_id, "runs"), body)
-        path = item(f"{item(_COLLECTION, audience_id)}/runs", text_of(session, started, "runId"))
-        if not wait:
-            session.out.document(session.api.get(path), _FIELDS)
-            return
-        run = _ended(session, path, timeout)
-        session.out.document(run, _FIELDS)
-        if run.get("status") != "SUCCESS":
-            reason = run.get("reason") or f"is still {run.get('status')} after {timeout:g} s"
-            raise Failed(f"The run {started['runId']}: {printable(str(reason))}.")
-
-    @command(group, "runs")
-    def list_runs(session: Session, audience_id: AudienceId) -> None:
-        """List the imports of an external audience, newest first."""
-        answer = session.api.get(item(_COLLECTION, audience_id, "runs"))
-        found = objects(session, answer, "runs")
-        session.out.rows([found], _COLUMNS, "There are no runs of this audience.")
+def show_runs(session: Session, audience_id: str) -> None:
+    """Show the runs of an audience."""
+    answer = session.api.get(item(_COLLECTION, audience_id, "runs"))
+    found = objects(session, answer, "runs")
+    session.out.rows([found], _COLUMNS, "There are no runs of this audience.")
 
 
 def _ended(session: Session, path: str, timeout_s: float) -> JsonObject:
