@@ -198,7 +198,8 @@ def build_api(settings: Settings) -> ASGIApp:
 
 
 def _import_sources(settings: Settings) -> FileSources:
-    from app.adapters.imports.sources import FileSources, read_connections
+    from app.adapters.imports.connections import read_connections
+    from app.adapters.imports.sources import FileSources
 
     connections = {}
     if settings.import_connections_file:

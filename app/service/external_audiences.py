@@ -7,21 +7,11 @@ docs/decisions/0308.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
-from app.domain.definitions import (
-    BACKFILLING,
-    OFF,
-    PUBLISHED,
-    REMOVING,
-    EvaluationMethods,
-    LifecycleState,
-    StoredDefinition,
-)
+from app.domain.definitions import StoredDefinition
 from app.domain.errors import Conflict, NotFound, UserError
 from app.domain.external import (
     SUCCESS,
-    ExternalAudience,
     ExternalStore,
     Operation,
     Run,
@@ -29,36 +19,18 @@ from app.domain.external import (
 from app.domain.limits import DAY_MS
 from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Tenant
 from app.domain.search import SEGMENT_NAMESPACE as MADE_HERE
-from app.service.definition_document import default_merge_policy_id
 from app.service.definitions import Definitions
+from app.service.external_input import (
+    ExternalEdit,
+    ExternalInput,
+    changed_audience,
+    new_audience,
+)
 from app.service.import_sources import ImportSources
 from app.service.lifecycle import REFUSED
 
 UNPROCESSABLE = "external-unprocessable"
-PROFILE_SCHEMA = "_xdm.context.profile"
 _RESERVED = {SEGMENT_NAMESPACE.casefold(), MADE_HERE.casefold()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExternalInput:
-    """What a client may choose of an external audience.
-
-    Attributes:
-        external: Its `audience_id` may be empty.
-        lifecycle: None for published where it is new, else for what it is.
-        author: Name of the caller.
-    """
-
-    name: str
-    external: ExternalAudience
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    lifecycle: LifecycleState | None = None
-    author: str = ""
-
-
-ExternalEdit = Callable[[StoredDefinition], ExternalInput]
-"""What an audience is to become, by what it is; called again when another writer came between."""
 
 
 class ExternalAudiences:
@@ -170,7 +142,7 @@ class ExternalAudiences:
                 previous = await self.get(tenant, segment_id)
             given = edit(previous)
             await self._check_free(tenant, given, segment_id)
-            return _changed(previous, given, now_ms)
+            return changed_audience(previous, given, now_ms)
 
         await self.get(tenant, segment_id)
         return await self._definitions.put(tenant, segment_id, decide)
@@ -251,7 +223,7 @@ class ExternalAudiences:
             if previous is not None:
                 return previous
             await self._check_free(tenant, given, segment_id)
-            return _new(tenant, segment_id, given, now_ms)
+            return new_audience(tenant, segment_id, given, now_ms)
 
         return await self._definitions.put(tenant, segment_id, decide)
 
@@ -276,47 +248,3 @@ class ExternalAudiences:
             ):
                 text = f"audience {one.segment_id} has the id {audience_id!r} in this namespace"
                 raise Conflict(f"{text}; choose another", code="name-taken")
-
-
-def _new(tenant: Tenant, segment_id: str, given: ExternalInput, now_ms: int) -> StoredDefinition:
-    lifecycle = given.lifecycle or PUBLISHED
-    external = given.external
-    return StoredDefinition(
-        segment_id=segment_id,
-        ordinal=0,
-        version=1,
-        name=given.name,
-        description=given.description,
-        expression="",
-        schema_name=PROFILE_SCHEMA,
-        methods=EvaluationMethods(),
-        merge_policy_id=default_merge_policy_id(tenant),
-        profile_instance_id="ups",
-        uses=(),
-        created_ms=now_ms,
-        updated_ms=now_ms,
-        version_ms=now_ms,
-        lifecycle=lifecycle,
-        labels=given.labels,
-        created_by=given.author,
-        modified_by=given.author,
-        state=BACKFILLING if lifecycle == PUBLISHED else OFF,
-        external=replace(external, audience_id=external.audience_id or segment_id),
-    )
-
-
-def _changed(previous: StoredDefinition, given: ExternalInput, now_ms: int) -> StoredDefinition:
-    changed = replace(
-        previous,
-        name=given.name,
-        description=given.description,
-        labels=given.labels,
-        lifecycle=given.lifecycle or previous.lifecycle,
-        external=given.external,
-        updated_ms=now_ms,
-        modified_by=given.author,
-    )
-    if changed.is_evaluated == previous.is_evaluated:
-        return changed
-    state = BACKFILLING if changed.is_evaluated else REMOVING
-    return replace(changed, state=state, state_reason="", progress=None)

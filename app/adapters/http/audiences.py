@@ -47,8 +47,9 @@ from app.service.audience_query import (
 from app.service.definition_input import DefinitionInput
 from app.service.definition_query import DefinitionPage, parse_sort
 from app.service.definitions import Definitions, Written
-from app.service.external_audiences import ExternalAudiences, ExternalInput
+from app.service.external_audiences import ExternalAudiences
 from app.service.external_document import EXTERNAL_TYPE
+from app.service.external_input import ExternalInput
 from app.service.json_patch import patched
 from app.service.lifecycle import REFUSED
 

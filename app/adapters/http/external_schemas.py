@@ -19,8 +19,8 @@ from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 from app.domain.external import CUSTOM_UPLOAD, DEFAULT_NAMESPACE, ExternalAudience
 from app.domain.model import JsonObject
-from app.service.external_audiences import ExternalInput
 from app.service.external_document import EXTERNAL_TYPE
+from app.service.external_input import ExternalInput
 from app.service.lifecycle import REFUSED, lifecycle_of
 
 TAG_MARK = "~"

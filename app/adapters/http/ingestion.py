@@ -11,29 +11,27 @@ from starlette.responses import Response
 from app.adapters.http.context import caller_of, tenant_of
 from app.adapters.http.definitions import now_ms
 from app.adapters.http.errors import json_response
-from app.adapters.http.ingestion_schemas import (
-    ExternalBody,
-    ExternalPatch,
+from app.adapters.http.ingestion_answers import (
     Ingested,
     MetadataAnswer,
-    MetadataBody,
     OperationAnswer,
-    RunBody,
     RunList,
     ShownRun,
     StartedRun,
     Submitted,
 )
+from app.adapters.http.ingestion_schemas import ExternalBody, ExternalPatch, MetadataBody, RunBody
 from app.adapters.http.schemas import Problem
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
-from app.service.external_audiences import ExternalAudiences, ExternalInput
+from app.service.external_audiences import ExternalAudiences
 from app.service.external_document import (
     ingested_document,
     operation_document,
     run_document,
     started_document,
 )
+from app.service.external_input import ExternalInput
 
 INGESTION_PATH = "/data/core/ais"
 METADATA_VERSION = "application/vnd.adobe.external.audiences+json; version=2"

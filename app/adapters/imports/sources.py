@@ -13,17 +13,16 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import fsspec
-import orjson
 from fsspec.spec import AbstractFileSystem
 
+from app.adapters.imports.connections import PROTOCOLS, Connection
 from app.adapters.imports.readers import Row, compression_of, format_of, rows_of
-from app.domain.errors import ConfigurationError
 from app.domain.external import ImportSource, SourceFile
 from app.domain.model import Tenant
 from app.service.import_sources import FoundFile, Rows, SourceProblem
@@ -31,61 +30,7 @@ from app.service.import_sources import FoundFile, Rows, SourceProblem
 LANDING_ZONE = "DLZ"
 MOST_LISTED = 50_000
 
-_PROTOCOLS = {"S3": "s3", "GCS": "gcs", "SFTP": "sftp"}
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A place in an object store.
-
-    Attributes:
-        root: What paths are below, such as `bucket/prefix`.
-        options: Arguments of its fsspec file system, credentials among them.
-    """
-
-    cloud_type: str
-    root: str
-    org_id: str
-    sandboxes: frozenset[str]
-    options: Mapping[str, Any] = field(repr=False)
-
-    def is_open_to(self, tenant: Tenant) -> bool:
-        """Tell whether a tenant may use it."""
-        return tenant.org_id == self.org_id and tenant.sandbox_name in self.sandboxes
-
-
-def read_connections(path: Path) -> dict[str, Connection]:
-    """Read the file of connections.
-
-    Raises:
-        ConfigurationError: It cannot be read; says nothing of its contents.
-    """
-    try:
-        listed = orjson.loads(path.read_bytes())["connections"]
-        return {entry["id"]: _connection(entry) for entry in listed}
-    except OSError as error:
-        text = f"the file of connections {path} cannot be read: {error.strerror}"
-        raise ConfigurationError(text) from error
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # The error itself may quote a secret.
-        raise ConfigurationError(
-            f'{path} is not {{"connections": [...]}} of objects with id, root, orgId, sandboxes (a'
-            f" list of names), options (an object) and cloudType ({', '.join(_PROTOCOLS)})"
-        ) from None
-
-
-def _connection(entry: Mapping[str, Any]) -> Connection:
-    texts = [entry["id"], entry["cloudType"], entry["root"], entry["orgId"], *entry["sandboxes"]]
-    if not all(isinstance(text, str) and text for text in texts):
-        raise ValueError("not texts")
-    if entry["cloudType"] not in _PROTOCOLS or isinstance(entry["sandboxes"], str):
-        raise ValueError("not a connection")
-    options = dict(entry.get("options", {}))
-    sandboxes = frozenset(entry["sandboxes"])
-    return Connection(
-        entry["cloudType"], entry["root"].strip("/"), entry["orgId"], sandboxes, options
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +148,7 @@ class FileSources:
             if found is None:
                 # What a store said once is not believed for ever.
                 options = {**connection.options, "use_listings_cache": False}
-                protocol = _PROTOCOLS[connection.cloud_type]
+                protocol = PROTOCOLS[connection.cloud_type]
                 found = fsspec.filesystem(protocol, **options, skip_instance_cache=True)
                 self._systems[connection_id] = found
             return found

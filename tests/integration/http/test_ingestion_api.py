@@ -10,7 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.adapters.imports.sources import Connection, FileSources
+from app.adapters.imports.connections import Connection
+from app.adapters.imports.sources import FileSources
 from tests.integration.http.harness import (
     AUDIENCES,
     DEFINITIONS,

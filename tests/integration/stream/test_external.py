@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app.adapters.imports.sources import Connection, FileSources
+from app.adapters.imports.connections import Connection
+from app.adapters.imports.sources import FileSources
 from app.adapters.redis.control_client import connect_control
 from app.domain.errors import Unavailable
 from tests.integration.http.harness import AUDIENCES, refusal, running_plane

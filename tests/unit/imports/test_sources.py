@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.imports.sources import FileSources, read_connections
+from app.adapters.imports.connections import read_connections
+from app.adapters.imports.sources import FileSources
 from app.domain.errors import ConfigurationError
 from app.domain.external import ImportSource, SourceFile
 from app.domain.model import Tenant
