@@ -126,6 +126,7 @@ class Run:
         problems: Of the first rejected rows: where and why.
         positions: Offset after the last record by partition of the input topic.
         is_read: All rows are in the input topic.
+        heard: Catalogue number of the audience when the first row was told; 0 before.
         reason: Why it failed; empty otherwise.
     """
 
@@ -148,6 +149,7 @@ class Run:
     problems: list[str] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     is_read: bool = False
+    heard: int = 0
     reason: str = ""
 
 
@@ -205,10 +207,11 @@ class ExternalStore(Protocol):
         """Store a run, unless the lease was lost or it was forgotten; as `save_operation`."""
         ...
 
-    async def is_heard(self, tenant: Tenant, segment_id: str) -> bool:
-        """Tell whether the owner of every partition knows the audience, as do all owners to come.
+    async def heard_since(self, tenant: Tenant, segment_id: str) -> int | None:
+        """Return the catalogue number under which every partition's owner knows the audience.
 
-        Until then what is said of its members would fall on deaf ears.
+        None while some owner does not know it yet: what is said of its members would fall on deaf
+        ears. Another number later says that it was away meanwhile.
         """
         ...
 

@@ -13,7 +13,16 @@ from contextlib import AsyncExitStack
 
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import Conflict, NotFound, UserError
-from app.domain.external import FAILED, PROCESSING, SUCCESS, ExternalStore, Operation, Run, Work
+from app.domain.external import (
+    FAILED,
+    PROCESSING,
+    SUCCESS,
+    ExternalStore,
+    Operation,
+    Progress,
+    Run,
+    Work,
+)
 from app.domain.model import ExternalMembership, ProfileKey, Tenant
 from app.service.external_audiences import ExternalAudiences
 from app.service.import_rows import BadRow, RowCheck
@@ -133,10 +142,16 @@ class Imports:
             run.status, run.reason = FAILED, error.message
         else:
             await self._until_applied(run)
-            run.status = SUCCESS
-            if run.rejected and not run.accepted:
-                run.status, run.reason = FAILED, "no row of the source can be taken"
+            run.status, run.reason = await self._outcome(tenant, run)
         await self._save(tenant, run, token)
+
+    async def _outcome(self, tenant: Tenant, run: Run) -> tuple[Progress, str]:
+        """Return how a run has ended whose records were all applied, and why."""
+        if await self._store.heard_since(tenant, run.segment_id) != run.heard:
+            return FAILED, "the audience was away while its rows were read: start another run"
+        if run.rejected and not run.accepted:
+            return FAILED, "no row of the source can be taken"
+        return SUCCESS, ""
 
     async def _published(self, tenant: Tenant, run: Run) -> StoredDefinition:
         audience = await self._audiences.get(tenant, run.segment_id)
@@ -152,9 +167,10 @@ class Imports:
             await self._choose_files(tenant, run, audience)
             await self._save(tenant, run, token)
         assert run.files is not None
-        while not await self._store.is_heard(tenant, run.segment_id):
+        while (heard := await self._store.heard_since(tenant, run.segment_id)) is None:
             await self._published(tenant, run)
             await self._pause()
+        run.heard = run.heard or heard
         check = RowCheck(external.fields)
         while run.file < len(run.files):
             async with AsyncExitStack() as stack:

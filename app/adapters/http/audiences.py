@@ -14,6 +14,7 @@ from app.adapters.http.audience_schemas import (
     AudienceBulkGetBody,
     AudienceList,
     AudienceReplacement,
+    ExternalSegment,
     PatchOperation,
     audience_input,
 )
@@ -56,6 +57,7 @@ from app.service.lifecycle import REFUSED
 _COLLECTION = "/audiences"
 _ITEM = f"{_COLLECTION}/{{audienceId}}"
 
+AnyAudience = Audience | ExternalSegment
 AudienceId = Annotated[
     str, Path(alias="audienceId", description="The `id` of the audience, never its `audienceId`.")
 ]
@@ -88,7 +90,9 @@ def _add_collection(
         page = select_audiences(await definitions.all_audiences(tenant), query, show)
         return json_response(_list_document(query, page, [show(one) for one in page.items]))
 
-    @router.post(_COLLECTION, status_code=201, responses={201: {"model": Audience}})
+    @router.post(
+        _COLLECTION, status_code=201, responses={201: {"model": AnyAudience}}
+    )
     async def create_audience(request: Request, body: NewAudience) -> Response:
         """Create an audience; a published one is evaluated within seconds."""
         tenant = tenant_of(request)
@@ -116,7 +120,7 @@ def _add_collection(
 
 
 def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
-    @router.get(_ITEM, responses={200: {"model": Audience}})
+    @router.get(_ITEM, responses={200: {"model": AnyAudience}})
     async def get_audience(request: Request, audience_id: AudienceId) -> Response:
         """Return one audience, inactive or not."""
         tenant = tenant_of(request)
@@ -136,7 +140,7 @@ def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAud
 
 
 def _add_changes(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
-    @router.patch(_ITEM, responses={200: {"model": Audience}})
+    @router.patch(_ITEM, responses={200: {"model": AnyAudience}})
     async def patch_audience(
         request: Request, audience_id: AudienceId, operations: list[PatchOperation]
     ) -> Response:
@@ -158,7 +162,7 @@ def _add_changes(router: APIRouter, definitions: Definitions, external: External
         written = await definitions.change(tenant, audience_id, edit, now_ms())
         return json_response(await _written(definitions, tenant, written))
 
-    @router.put(_ITEM, responses={200: {"model": Audience}})
+    @router.put(_ITEM, responses={200: {"model": AnyAudience}})
     async def replace_audience(
         request: Request, audience_id: AudienceId, body: ReplacedAudience
     ) -> Response:

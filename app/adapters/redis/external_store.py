@@ -172,8 +172,8 @@ class RedisExternalStore:
         with redis_errors():
             return bool(await self._save(keys=names, args=values))
 
-    async def is_heard(self, tenant: Tenant, segment_id: str) -> bool:
-        """Tell whether the owner of every partition knows the audience, as do all owners to come.
+    async def heard_since(self, tenant: Tenant, segment_id: str) -> int | None:
+        """Return the catalogue number under which every partition's owner knows the audience.
 
         An owner reports what it has committed under a catalogue, and whoever takes a partition over
         loads the newest one (docs/decisions/0302).
@@ -184,13 +184,13 @@ class RedisExternalStore:
                 pipeline.hgetall(self._keys.backfill(tenant))
                 since, reports = await pipeline.execute()
         if since is None:
-            return False
+            return None
         for partition in range(len(self._metas)):
             report = reports.get(str(partition).encode())
             completed, scanning, _ = orjson.loads(report) if report else (0, 0, 0)
             if max(completed, scanning) < int(since):
-                return False
-        return True
+                return None
+        return int(since)
 
     async def is_applied(self, positions: Sequence[tuple[int, int]]) -> bool:
         """Tell whether the owners have applied the input up to an offset, by partition."""

@@ -18,7 +18,7 @@ from app.adapters.imports.connections import Connection
 from app.adapters.imports.sources import FileSources
 from app.adapters.redis.control_client import connect_control
 from app.domain.errors import Unavailable
-from tests.integration.http.harness import AUDIENCES, refusal, running_plane
+from tests.integration.http.harness import AUDIENCES, add, refusal, running_plane
 from tests.integration.stream.harness import eventually
 from tests.integration.stream.test_backfill import World
 
@@ -306,6 +306,31 @@ class _Silent:
 
     async def waiting(self):
         return []
+
+
+async def test_a_run_during_which_the_audience_was_away_fails(place):
+    """What workers skipped meanwhile must not count as told."""
+    world = place.world
+    place.write([f"p-{number}" for number in range(50)])
+    imports = place.plane.importer._imports
+    imports._chunk_rows, log = 10, imports._log
+    async with world.working(), place.plane.importer.running():
+        audience_id = await place.made("away")
+        path = f"{AUDIENCES}/{audience_id}"
+
+        class Log:
+            async def append(self, records):
+                imports._log = log
+                for state in ("inactive", "published"):
+                    await place.client.patch(path, json=[add("/lifecycleState", state)])
+                return await log.append(records)
+
+        await place.run(audience_id)
+        imports._log = Log()
+        run = await place.run(audience_id)
+        assert (run["status"], run["rows"]["accepted"]) == ("FAILED", 50)
+        assert "was away" in run["reason"]
+        assert (await place.run(audience_id))["status"] == "SUCCESS"
 
 
 async def test_a_source_that_changes_or_is_gone_fails_its_run(place):
