@@ -100,7 +100,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(entities_router(EntityAccess(parts.profiles)))
     api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
-    document = _described(api.openapi())
+    document = _document(api)
     routes = _Routes(document["paths"])
     _handle_errors(api, routes)
     return Tracing(Admission(api, parts.authenticator), parts.metrics, routes.template_of)
@@ -143,6 +143,20 @@ def _part(part: str) -> str:
     if not part.startswith("{"):
         return re.escape(part)
     return ".+" if part == "{profileId}" else "[^/]+"
+
+
+_documents: dict[str, dict[str, Any]] = {}
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document; the routes are always the same, and describing them is slow."""
+    found = _documents.get(api.version)
+    if found is None:
+        found = _documents[api.version] = _described(api.openapi())
+    document = found
+    # As FastAPI's guide has it.
+    api.openapi = lambda: document  # type: ignore[method-assign]
+    return document
 
 
 def _described(document: dict[str, Any]) -> dict[str, Any]:

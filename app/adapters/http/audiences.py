@@ -90,9 +90,7 @@ def _add_collection(
         page = select_audiences(await definitions.all_audiences(tenant), query, show)
         return json_response(_list_document(query, page, [show(one) for one in page.items]))
 
-    @router.post(
-        _COLLECTION, status_code=201, responses={201: {"model": AnyAudience}}
-    )
+    @router.post(_COLLECTION, status_code=201, responses={201: {"model": AnyAudience}})
     async def create_audience(request: Request, body: NewAudience) -> Response:
         """Create an audience; a published one is evaluated within seconds."""
         tenant = tenant_of(request)
