@@ -199,6 +199,10 @@ class ExternalStore(Protocol):
         """Give a lease up."""
         ...
 
+    async def discard(self, tenant: Tenant, work: Work) -> None:
+        """Forget work of which nothing is stored any more."""
+        ...
+
     async def save_operation(self, tenant: Tenant, operation: Operation, token: str) -> bool:
         """Store an operation, unless the lease was lost; a finished one is no work any more."""
         ...

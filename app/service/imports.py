@@ -90,10 +90,13 @@ class Imports:
             operation = await self._store.operation(tenant, work.id)
             if operation is not None and operation.status == PROCESSING:
                 await self._create(tenant, operation, token)
-            return
-        run = await self._store.run(tenant, work.id)
-        if run is not None and run.status == PROCESSING:
-            await self._import(tenant, run, token)
+                return
+        else:
+            run = await self._store.run(tenant, work.id)
+            if run is not None and run.status == PROCESSING:
+                await self._import(tenant, run, token)
+                return
+        await self._store.discard(tenant, work)
 
     async def give_up(self, tenant: Tenant, work: Work, token: str) -> None:
         """End work that met a defect, so that it is not begun for ever."""

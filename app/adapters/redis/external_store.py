@@ -141,6 +141,11 @@ class RedisExternalStore:
         with redis_errors():
             await self._release(keys=[self._lease(tenant, work)], args=[token])
 
+    async def discard(self, tenant: Tenant, work: Work) -> None:
+        """Forget work of which nothing is stored any more."""
+        with redis_errors():
+            await self._redis.zrem(self._keys.external(tenant, "work"), _name(work))
+
     async def save_operation(self, tenant: Tenant, operation: Operation, token: str) -> bool:
         """Store an operation, unless the lease was lost; a finished one is no work any more."""
         work = Work("operation", operation.operation_id)

@@ -353,3 +353,16 @@ async def test_what_an_external_audience_cannot_be(client: httpx.AsyncClient) ->
     assert off.json()["evaluationState"] == "REMOVING"
     on = await client.patch(path, json=[add("/lifecycleState", "published")])
     assert on.json()["evaluationState"] == "BACKFILLING"
+
+
+async def test_work_of_which_nothing_is_stored_is_forgotten(plane: Plane) -> None:
+    client = plane.client()
+    answer = await client.post(f"{ONES}/", json=body())
+    key = plane.imports._keys.external(plane.tenant, "operations")
+    await plane.redis.hdel(key, answer.json()["operationId"])
+
+    async def nothing_waits() -> bool:
+        return await plane.imports.waiting() == []
+
+    async with plane.importer.running():
+        await eventually(nothing_waits)
