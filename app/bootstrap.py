@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.adapters.cli.clients import KafkaAccess
     from app.adapters.cli.control.connection import ApiAccess
     from app.adapters.http.auth import Authenticator
+    from app.adapters.imports.sources import FileSources
     from app.adapters.kafka.recover import RecoverReport
     from app.adapters.kafka.topics import TopicPlan
     from app.adapters.kafka.update_check import WorkerCheck
@@ -102,6 +103,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.definitions import now_ms
     from app.adapters.http.metrics import HttpMetrics
     from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
+    from app.adapters.imports.wiring import ExternalWiring, external_parts
     from app.adapters.kafka.relay import Relay, RelayTarget
     from app.adapters.redis.control_client import connect_control
     from app.adapters.redis.definition_outbox import (
@@ -110,6 +112,7 @@ def build_api(settings: Settings) -> ASGIApp:
         RedisRelayLease,
     )
     from app.adapters.redis.definition_store import RedisDefinitionStore
+    from app.adapters.redis.external_store import RedisExternalStore
     from app.adapters.redis.job_source import RedisJobSource
     from app.adapters.redis.job_store import RedisJobStore
     from app.adapters.redis.preview_store import RedisPreviewStore
@@ -164,6 +167,19 @@ def build_api(settings: Settings) -> ASGIApp:
         Firing(FiringParts(schedule_store, store, jobs, LoggedFirings(metrics), secrets.token_hex)),
         now_ms,
     )
+    definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
+    check = _update_check(settings)
+    external, importer = external_parts(
+        ExternalWiring(
+            store=RedisExternalStore(
+                redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
+            ),
+            definitions=definitions,
+            sources=_import_sources(settings),
+            check=check,
+            log=producer,
+        )
+    )
     job_relay = Relay(
         RedisJobOutbox(redis, prefix),
         RedisRelayLease(redis, prefix, is_of_jobs=True),
@@ -177,16 +193,10 @@ def build_api(settings: Settings) -> ASGIApp:
         RedisJobSource(redis, prefix).changed,
         name="job",
     )
-    jobs = Jobs(
-        RedisJobStore(redis, prefix),
-        store,
-        lambda: str(uuid.uuid4()),
-        now_ms,
-        settings.job_history_days * DAY_MS,
-    )
     parts = Parts(
         authenticator=_authenticator(settings),
-        definitions=Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS),
+        definitions=definitions,
+        external=external,
         jobs=jobs,
         schedules=Schedules(
             schedule_store,
@@ -213,7 +223,7 @@ def build_api(settings: Settings) -> ASGIApp:
             PreviewLimits(settings.preview_ttl_minutes * 60_000, settings.preview_max_running),
         ),
         profiles=profiles,
-        updates=ProfileUpdates(profiles, _update_check(settings), producer),
+        updates=ProfileUpdates(profiles, check, producer),
         search=Search(keeper),
         metrics=metrics,
         checks={
@@ -222,10 +232,24 @@ def build_api(settings: Settings) -> ASGIApp:
             "job-relay": job_relay.problem,
             "search": keeper.problem,
             "schedules": schedule_loop.problem,
+            "imports": importer.problem,
         },
-        background=api_background(redis, [relay, job_relay, keeper, producer, schedule_loop]),
+        background=api_background(
+            redis, [relay, job_relay, keeper, producer, importer, schedule_loop]
+        ),
     )
     return create_application(parts, version("segmentation-service"))
+
+
+def _import_sources(settings: Settings) -> FileSources:
+    from app.adapters.imports.connections import read_connections
+    from app.adapters.imports.sources import FileSources
+
+    connections = {}
+    if settings.import_connections_file:
+        connections = read_connections(Path(settings.import_connections_file))
+    root = settings.import_root
+    return FileSources(Path(root) if root else None, connections)
 
 
 def _update_producer(settings: Settings, counters: UpdateCounters) -> UpdateProducer:

@@ -147,8 +147,15 @@ def _readable_file(value: str) -> str:
     return value
 
 
+def _readable_folder(value: str) -> str:
+    if not os.access(value, os.R_OK | os.X_OK) or not Path(value).is_dir():
+        raise ValueError("no such folder")
+    return value
+
+
 _TEXT = Kind("any text but the empty one", _text)
 _FILE = Kind("the path of a file that can be read", _readable_file)
+_FOLDER = Kind("the path of a folder that can be read", _readable_folder)
 _API_URL = Kind("a URL with http:// or https://, without user, password and query", _api_url)
 _SERVERS = Kind("host:port, several with commas between", _servers)
 _TOPIC_PREFIX = Kind("up to 200 letters, digits, dots, hyphens and underscores", _topic_prefix)
@@ -305,6 +312,18 @@ class Settings:
         "The one algorithm that a JWT may be signed with.",
     )
     jwt_audience: str = _setting(_TEXT, "", "The `aud` that a JWT must carry.")
+    import_root: str = _setting(
+        _FOLDER,
+        "",
+        "Landing zone: folder with `<organisation>/<sandbox>/…` that external audiences are"
+        " imported from.",
+    )
+    import_connections_file: str = _setting(
+        _FILE,
+        "",
+        "JSON file of the object stores that external audiences are imported from"
+        " (docs/operations.md).",
+    )
     client_url: str = _setting(
         _API_URL,
         "http://127.0.0.1:8080",

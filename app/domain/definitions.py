@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from app.domain.model import EvaluationState, JsonObject, Tenant
+from app.domain.external import ExternalAudience
+from app.domain.model import SEGMENT_NAMESPACE, EvaluationState, JsonObject, Tenant
 
 BACKFILLING: EvaluationState = "BACKFILLING"
 LIVE: EvaluationState = "LIVE"
@@ -60,6 +61,7 @@ class StoredDefinition:
             was written before they were kept.
         state_reason: Why the state is `FAILED`; empty otherwise.
         progress: While `BACKFILLING`, once a worker has reported; None otherwise.
+        external: Of an external audience, which has no expression; None for all others.
     """
 
     segment_id: str
@@ -84,6 +86,12 @@ class StoredDefinition:
     state: EvaluationState = BACKFILLING
     state_reason: str = ""
     progress: BackfillProgress | None = None
+    external: ExternalAudience | None = None
+
+    @property
+    def membership_namespace(self) -> str:
+        """Namespace of its memberships."""
+        return SEGMENT_NAMESPACE if self.external is None else self.external.namespace
 
     @property
     def label(self) -> str:
@@ -147,17 +155,24 @@ class DefinitionStore(Protocol):
         ...
 
     async def get(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
-        """Return the definitions among `ids` that exist, by id, in the order asked for."""
+        """Return the definitions among `ids` that exist, by id, in the order asked for.
+
+        External audiences are among them.
+        """
         ...
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
     ) -> tuple[int, list[StoredDefinition]]:
-        """Return how many there are, and `limit` of them from `offset` by creation time."""
+        """Return how many have an expression, and `limit` from `offset` by creation time."""
         ...
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition, oldest first."""
+        """Return every definition that has an expression, oldest first."""
+        ...
+
+    async def external(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every external audience, oldest first."""
         ...
 
     async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
@@ -178,6 +193,10 @@ class DefinitionStore(Protocol):
 
     async def segment_ids(self, tenant: Tenant) -> dict[int, str]:
         """Return the id by ordinal of each existing definition that was ever published."""
+        ...
+
+    async def namespaces(self, tenant: Tenant) -> dict[int, str]:
+        """Return by ordinal the namespace of memberships of those that are external."""
         ...
 
     async def put(self, tenant: Tenant, head: CatalogueHead, write: DefinitionWrite) -> bool:

@@ -50,6 +50,17 @@ class Origin(NamedTuple):
     offset: int
 
 
+class ExternalMembership(NamedTuple):
+    """What an update says of a profile and an external audience.
+
+    Attributes:
+        until_ms: The profile is a member until then; 0, or what has passed, takes it out.
+    """
+
+    segment_id: str
+    until_ms: int
+
+
 # Not frozen: there is one for each record, and a frozen one takes 0.9 µs to make, not 0.2.
 @dataclass(slots=True)
 class ProfileUpdate:
@@ -62,6 +73,7 @@ class ProfileUpdate:
         event_ms: When the event happened; meaningless without `event`.
         record_ms: Kafka record timestamp: what moves the partition clock.
         deletes: True for a tombstone; then all else is None.
+        external: Membership of an external audience; then there is neither attributes nor event.
     """
 
     key: ProfileKey
@@ -72,6 +84,7 @@ class ProfileUpdate:
     event: JsonObject | None = None
     event_ms: int = 0
     deletes: bool = False
+    external: ExternalMembership | None = None
 
 
 class Cause(NamedTuple):
@@ -88,6 +101,7 @@ class MembershipChange(NamedTuple):
     Attributes:
         at_ms: `lastQualificationTime`: the partition clock, or the due time of a timer.
         sequence: 1, 2, 3, … per profile and segment.
+        namespace: Of the membership; that of an external audience is its own.
     """
 
     key: ProfileKey
@@ -98,15 +112,21 @@ class MembershipChange(NamedTuple):
     at_ms: int
     sequence: int
     cause: Cause
+    namespace: str = SEGMENT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The stored membership of a profile in one segment."""
+    """The stored membership of a profile in one segment.
+
+    Attributes:
+        until_ms: When a membership of an external audience ends by itself; 0 for others.
+    """
 
     status: Status
     at_ms: int
     sequence: int
+    until_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +136,9 @@ class SegmentDefinition:
     Attributes:
         ordinal: Small number, unique in the tenant, never used again; bit position of the
             segment in packed profiles.
-        expression: PQL text.
+        expression: PQL text; empty for an external audience.
         version: 1, 2, 3, …; grows when what is evaluated changes.
+        namespace: Of its memberships; that of an external audience is its own.
     """
 
     segment_id: str
@@ -125,6 +146,12 @@ class SegmentDefinition:
     version: int
     expression: str
     name: str = ""
+    namespace: str = SEGMENT_NAMESPACE
+
+    @property
+    def is_external(self) -> bool:
+        """Whether its members are told by updates, not found by a rule."""
+        return self.namespace != SEGMENT_NAMESPACE
 
 
 class RemovedDefinition(NamedTuple):
@@ -139,6 +166,7 @@ class RemovedDefinition(NamedTuple):
     ordinal: int
     version: int
     is_inactive: bool = False
+    namespace: str = SEGMENT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)

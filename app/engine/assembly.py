@@ -24,6 +24,7 @@ from app.engine.conditions import (
     ChainSpec,
     Condition,
     ExpressionLeaf,
+    ExternalLeaf,
     FilterSpec,
     HistoryLeaf,
     Negation,
@@ -37,7 +38,15 @@ from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number
 from app.engine.terms import Breakpoints, Term, breakpoints_of
-from app.engine.tests_of import all_of, any_of, compare_term, membership, negation, truth_of
+from app.engine.tests_of import (
+    all_of,
+    any_of,
+    compare_term,
+    external_membership,
+    membership,
+    negation,
+    truth_of,
+)
 from app.engine.timeline import Timeline
 from app.engine.windows import ALWAYS
 
@@ -73,10 +82,15 @@ class Assembly:
         self.tracked_ranks: dict[int, list[int]] = {}
         self.history_ranks: list[int] = []
 
-    def add(self, rank: int, condition: Condition) -> tuple[Test, tuple[Tracked, ...]]:
+    def add(
+        self, rank: int, condition: Condition | ExternalLeaf
+    ) -> tuple[Test, tuple[Tracked, ...]]:
         """Add a definition; return its test and the leaves to track for it."""
         tracked: dict[int, Tracked] = {}
-        test = self._guarded_test(rank, condition, tracked)
+        if isinstance(condition, ExternalLeaf):
+            test = _external_test(condition.ordinal, tracked)
+        else:
+            test = self._guarded_test(rank, condition, tracked)
         for key in tracked:
             self.tracked_ranks.setdefault(key, []).append(rank)
         return test, tuple(tracked.values())
@@ -227,6 +241,12 @@ class Assembly:
         for timeline in timelines.values():
             timeline.finish(_keep_newest(timeline))
         return timelines
+
+
+def _external_test(ordinal: int, tracked: dict[int, Tracked]) -> Test:
+    key = stable_key("external", str(ordinal))
+    tracked[key] = Tracked(key, external_membership(ordinal), sees_events=False)
+    return truth_of(key)
 
 
 @lru_cache(maxsize=65_536)

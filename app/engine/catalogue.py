@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from app.domain.errors import InvalidDefinition
 from app.domain.limits import EngineLimits
-from app.domain.model import DefinitionSet, SegmentDefinition
+from app.domain.model import SEGMENT_NAMESPACE, DefinitionSet, SegmentDefinition
 from app.engine.assembly import Assembly
 from app.engine.attribute_index import AttributeIndex
 from app.engine.chain import Chain
-from app.engine.conditions import Condition, condition_of
+from app.engine.conditions import Condition, ExternalLeaf, condition_of
 from app.engine.frame import Test, Tracked
 from app.engine.rewrite import reads_of
 from app.engine.timeline import Timeline
@@ -32,6 +32,7 @@ class CompiledDefinition:
     Attributes:
         rank: Index in the order of evaluation.
         holds: Whether the profile in the frame qualifies.
+        namespace: Of its memberships.
         tracked: Leaves to evaluate, and put in the frame's memo, before `holds` is called.
     """
 
@@ -41,6 +42,12 @@ class CompiledDefinition:
     version: int
     holds: Test
     tracked: tuple[Tracked, ...]
+    namespace: str = SEGMENT_NAMESPACE
+
+    @property
+    def is_external(self) -> bool:
+        """Whether updates tell its members."""
+        return self.namespace != SEGMENT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Analysed:
     """What can be said of a definition without the others."""
 
     definition: SegmentDefinition
-    condition: Condition
+    condition: Condition | ExternalLeaf
     segment_ids: frozenset[str]
 
 
@@ -63,6 +70,8 @@ class Catalogue:
         segment_ids: Segment id by ordinal, failed and removed definitions included.
         removed: Version by ordinal of removed definitions.
         inactive: Ordinals of those among them that may come back.
+        namespaces: Namespace of memberships by ordinal, of external audiences only.
+        external: Of external audiences: rank by segment id.
         ranks: Rank by ordinal.
         timelines, chains, tracked: By the key under which states refer to them.
         by_type, by_folded_type, ungated: Timelines by the event type their filter asks for.
@@ -78,6 +87,8 @@ class Catalogue:
     segment_ids: dict[int, str] = field(default_factory=dict)
     removed: dict[int, int] = field(default_factory=dict)
     inactive: frozenset[int] = frozenset()
+    namespaces: dict[int, str] = field(default_factory=dict)
+    external: dict[str, int] = field(default_factory=dict)
     ranks: dict[int, int] = field(default_factory=dict)
     timelines: dict[int, Timeline] = field(default_factory=dict)
     chains: dict[int, Chain] = field(default_factory=dict)
@@ -140,11 +151,16 @@ def compile_catalogue(
     catalogue.segment_ids.update({one.ordinal: one.segment_id for one in definitions.removed})
     catalogue.removed = {one.ordinal: one.version for one in definitions.removed}
     catalogue.inactive = frozenset(one.ordinal for one in definitions.removed if one.is_inactive)
+    named = [(one.ordinal, one.namespace) for one in definitions.definitions]
+    named += [(one.ordinal, one.namespace) for one in definitions.removed]
+    catalogue.namespaces = {at: name for at, name in named if name != SEGMENT_NAMESPACE}
     catalogue.analysed = analysed
     return catalogue
 
 
 def _analyse(definition: SegmentDefinition, limits: EngineLimits) -> Analysed:
+    if definition.is_external:
+        return Analysed(definition, ExternalLeaf(definition.ordinal), frozenset())
     checked = check(parse(definition.expression))
     if checked.expr is None or checked.problems:
         problems = tuple(str(problem) for problem in checked.problems)
@@ -195,6 +211,7 @@ def _assemble(ranked: list[Analysed]) -> Catalogue:
                 definition.version,
                 holds,
                 tracked,
+                definition.namespace,
             )
         )
         for segment_id in one.segment_ids & ranks.keys():
@@ -203,6 +220,7 @@ def _assemble(ranked: list[Analysed]) -> Catalogue:
     by_type, by_folded, ungated = _gates(timelines.values())
     return Catalogue(
         definitions=tuple(compiled),
+        external={one.segment_id: one.rank for one in compiled if one.is_external},
         ranks={one.ordinal: one.rank for one in compiled},
         timelines=timelines,
         chains=assembly.chains,

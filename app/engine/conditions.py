@@ -67,6 +67,13 @@ class SegmentLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalLeaf:
+    """The whole condition of an external audience: updates tell its members."""
+
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttributeLeaf:
     """An expression that reads no events."""
 

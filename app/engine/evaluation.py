@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from app.domain.limits import EngineLimits
-from app.domain.model import CauseKind, Status
+from app.domain.model import SEGMENT_NAMESPACE, CauseKind, Status
 from app.engine.bounds import NEVER
 from app.engine.catalogue import Catalogue, CompiledDefinition
 from app.engine.chain import Chain
@@ -28,6 +28,7 @@ class Transition(NamedTuple):
     at_ms: int
     sequence: int
     kind: CauseKind
+    namespace: str = SEGMENT_NAMESPACE
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class Evaluator:
         scope.attributes = profile.attributes
         scope.matches = profile.state.matches
         scope.members = profile.members
+        scope.external = profile.state.external
         scope.now_ms = now_ms
         scope.memo.clear()
         if self.catalogue.history_ranks:
@@ -151,6 +153,8 @@ class Evaluator:
             definition = self.catalogue.definitions[rank]
             kind = work.ranks.get(rank, work.default)
             out.append(_transition(profile, definition, kind, work.now_ms))
+            if definition.is_external and not profile.members >> ordinal & 1:
+                profile.state.set_external(ordinal, 0)
 
     def _leave_removed(
         self, state: ProfileState, ordinal: int, work: Work, out: list[Transition]
@@ -171,6 +175,7 @@ class Evaluator:
                 work.now_ms,
                 detail.sequence + 1,
                 work.default,
+                self.catalogue.namespaces.get(ordinal, SEGMENT_NAMESPACE),
             )
         )
 
@@ -239,6 +244,7 @@ def _transition(
         now_ms,
         sequence,
         kind,
+        definition.namespace,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ class Frame:
         attributes: The profile record.
         matches: Timeline key → matching events.
         members: Bit set over ordinals: what `inSegment` sees.
+        external: By ordinal of an external audience, until when the profile is in it.
         events: Bodies of the kept events in sight, oldest first; only set where a definition
             needs them.
         next_ms: Lowered by every use of the clock to the instant at which its answer changes.
@@ -32,6 +33,7 @@ class Frame:
     __slots__ = (
         "attributes",
         "events",
+        "external",
         "matches",
         "members",
         "memo",
@@ -45,6 +47,7 @@ class Frame:
         self.attributes: JsonObject = {}
         self.matches = MatchTable()
         self.members = 0
+        self.external: Mapping[int, int] = {}
         self.events: Sequence[JsonObject] = ()
         self.now_ms = 0
         self.next_ms = NEVER

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.domain.model import CauseKind
 from app.engine.catalogue import Catalogue
 from app.engine.evaluation import Evaluator, Transition, Work, bits
+from app.engine.profile import ProfileState
 from app.engine.tables import Matches, MatchTable
 from app.engine.working import Profile
 
@@ -60,7 +61,8 @@ class Migration:
         for chain in work.chains.values():
             if chain.key in overdue:
                 work.add(chain.definitions, "time")
-        self._add_changed(previous, work)
+        self._forget_external(state, now_ms)
+        self._add_changed(previous, profile.members, work)
         self.leave_removed(profile, now_ms, out)
         self._evaluator.settle(profile, work, profile.members, out)
         state.tag = self._catalogue.tag
@@ -75,7 +77,7 @@ class Migration:
             profile.state.base_bytes = 0
             profile.is_dirty = True
 
-    def _add_changed(self, previous: Catalogue | None, work: Work) -> None:
+    def _add_changed(self, previous: Catalogue | None, members: int, work: Work) -> None:
         old = (
             {}
             if previous is None
@@ -91,7 +93,18 @@ class Migration:
                 or old.get(definition.segment_id) != definition.version
             ):
                 kind: CauseKind = "backfill" if definition.version == 1 else "definition"
+                if definition.is_external and members >> definition.ordinal & 1:
+                    # Nothing but its end can have changed it.
+                    kind = "time"
                 work.ranks[definition.rank] = kind
+
+    def _forget_external(self, state: ProfileState, now_ms: int) -> None:
+        """Drop memberships that have ended, and those of external audiences gone for good."""
+        catalogue = self._catalogue
+        for ordinal, until_ms in list(state.external.items()):
+            is_known = ordinal in catalogue.ranks or ordinal in catalogue.inactive
+            if until_ms <= now_ms or not is_known:
+                state.set_external(ordinal, 0)
 
     def _without_removed(self, members: int) -> int:
         for ordinal in list(bits(members)):

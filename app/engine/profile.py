@@ -59,6 +59,8 @@ class ProfileState:
             is a stub: only this, `details` and the hashes in `recent_ids` are kept.
         created: False until the first update was applied.
         updated_ms: Partition clock of the last update; 0 where an older version stored it.
+        external: By ordinal of an external audience, the instant until which the profile is in it,
+            while that lies ahead; kept while the audience is inactive.
         due_floor_ms: No due is earlier; 0 for not looked yet; not stored.
         fronts: Order → keys of the timelines that begin with it, once somebody asked; not stored,
             and what is out of date in it stays there.
@@ -85,6 +87,7 @@ class ProfileState:
     deleted_ms: int = 0
     created: bool = False
     updated_ms: int = 0
+    external: dict[int, int] = field(default_factory=dict)
     due_floor_ms: int = 0
     fronts: dict[int, list[int]] | None = field(default=None, compare=False, repr=False)
     base_bytes: int = field(default=0, compare=False, repr=False)
@@ -126,6 +129,15 @@ class ProfileState:
         """Clear the due time of a timeline, chain or leaf, if it has one."""
         if self.dues.pop(key, None) is not None:
             self.changed_dues.add(key)
+
+    def set_external(self, ordinal: int, until_ms: int) -> None:
+        """Set until when the profile is in an external audience; 0 for not at all."""
+        if until_ms:
+            self.external[ordinal] = until_ms
+        elif self.external.pop(ordinal, None) is None:
+            return
+        # No appended change can say this.
+        self.base_bytes = 0
 
     def mark_saved(self, base_bytes: int, log_bytes: int) -> None:
         """Take note that the stored state, so many bytes, is up to date."""

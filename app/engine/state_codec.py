@@ -9,7 +9,9 @@ state (shape: `_Change`). The state of a busy profile is large and changes with 
 little: writing only that costs a small part of writing all of it. Once the changes together have
 half the size of the state it is written anew.
 
-Version 1 is the MessagePack array alone, without length and changes.
+Version 1 is the MessagePack array alone, without length and changes. Version 3 is version 2 with
+one more part, the memberships in external audiences; only profiles that have some are written so,
+and a program that does not know them refuses those.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from app.engine.tables import Detail, DetailTable, Matches, MatchTable, Number
 
 STATE_VERSION = 2
 _VERSION_BYTE = bytes([STATE_VERSION])
+_EXTERNAL_BYTE = b"\x03"
 _LENGTH = struct.Struct("<I")
 _HEAD_BYTES = 1 + _LENGTH.size
 
@@ -49,6 +52,7 @@ class _Packed(msgspec.Struct, array_like=True, gc=False):
     created: bool
     # Not in states of older versions, which go on reading those of this one.
     updated_ms: int = 0
+    external: dict[int, int] = {}
 
 
 _MatchesChange = tuple[int, bytes, list[Number]]
@@ -88,6 +92,7 @@ _change_decoder = msgspec.msgpack.Decoder(_Change)
 def encode(state: ProfileState) -> bytes:
     """Pack a state as a whole, and take note that it is stored."""
     ids = state.recent_ids
+    last = (state.external,) if state.external else ()
     packed = _encoder.encode(
         (
             state.tag,
@@ -104,10 +109,11 @@ def encode(state: ProfileState) -> bytes:
             state.deleted_ms,
             state.created,
             state.updated_ms,
+            *last,
         )
     )
     state.mark_saved(len(packed) + _HEAD_BYTES, 0)
-    return _VERSION_BYTE + _LENGTH.pack(len(packed)) + packed
+    return (_EXTERNAL_BYTE if last else _VERSION_BYTE) + _LENGTH.pack(len(packed)) + packed
 
 
 def is_appendable(state: ProfileState, whole_bytes: int) -> bool:
@@ -168,10 +174,10 @@ def decode(packed: bytes) -> ProfileState:
         ConfigurationError: The bytes were written by a version this one cannot read.
     """
     version = packed[:1]
-    if version not in (_VERSION_BYTE, b"\x01"):
+    if version not in (_VERSION_BYTE, _EXTERNAL_BYTE, b"\x01"):
         raise ConfigurationError(
             f"a stored profile has state version {version!r}, this program reads "
-            f"{STATE_VERSION} and 1; run the version of the program that wrote it"
+            "1, 2 and 3; run the version of the program that wrote it"
         )
     view = memoryview(packed)
     try:
@@ -222,6 +228,7 @@ def _state(view: memoryview) -> ProfileState:
         found.deleted_ms,
         found.created,
         found.updated_ms,
+        external=found.external,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import orjson
 
 from app.domain.limits import EngineLimits
-from app.domain.model import CauseKind, JsonObject, ProfileUpdate
+from app.domain.model import CauseKind, ExternalMembership, JsonObject, ProfileUpdate
 from app.engine.bounds import NEVER
 from app.engine.catalogue import Catalogue
 from app.engine.chain import Chain
@@ -28,7 +28,7 @@ from app.engine.timeline import Timeline
 from app.engine.working import Profile
 from app.pql.values import EventItem
 
-Result = Literal["applied", "duplicate", "expired"]
+Result = Literal["applied", "duplicate", "expired", "unknown"]
 
 
 class Stepper:
@@ -59,6 +59,11 @@ class Stepper:
             seen_ms = state.recent_ids.seen_ms(id_hash)
             if seen_ms is not None and seen_ms > now_ms - limits.dedup_ms:
                 return "duplicate"
+        if update.external is not None:
+            result = self._tell_external(profile, update.external, now_ms, out)
+            if result == "applied":
+                self._remember(state, id_hash, now_ms)
+            return result
         event, patch = update.event, update.attributes
         order = 0 if event is None else self._admit(state, update.event_ms, now_ms)
         if event is not None and not order and patch is None:
@@ -75,9 +80,39 @@ class Stepper:
             self._add_event(profile, event, order, work)
         if work.ranks or work.chains or profile.members != before:
             self._evaluator.settle(profile, work, before, out)
+        self._remember(state, id_hash, now_ms)
+        profile.is_dirty = True
+        return "applied"
+
+    def _remember(self, state: ProfileState, id_hash: int | None, now_ms: int) -> None:
+        limits = self._limits
         if id_hash is not None:
             state.recent_ids.remember(id_hash, now_ms, limits.dedup_ids, now_ms - limits.dedup_ms)
         state.updated_ms = now_ms
+
+    def _tell_external(
+        self, profile: Profile, told: ExternalMembership, now_ms: int, out: list[Transition]
+    ) -> Result:
+        """Set until when a profile is in an external audience.
+
+        A profile that is not there is made for an entry, and left alone for an exit.
+        """
+        rank = self.catalogue.external.get(told.segment_id)
+        if rank is None:
+            return "unknown"
+        state, is_member = profile.state, told.until_ms > now_ms
+        if not is_member and not state.created:
+            return "expired"
+        before = profile.members
+        work = self._work
+        work.begin(now_ms, "external")
+        if not state.created:
+            self._evaluator.create(profile, now_ms)
+            before = 0
+        ordinal = self.catalogue.definitions[rank].ordinal
+        state.set_external(ordinal, told.until_ms if is_member else 0)
+        work.add((rank,), "external")
+        self._evaluator.settle(profile, work, before, out)
         profile.is_dirty = True
         return "applied"
 

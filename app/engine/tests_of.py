@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.engine.frame import Frame, Test
+from app.engine.frame import Evaluator, Frame, Test
 from app.engine.tables import Number
 from app.engine.terms import Term
 from app.pql.values import ORDERINGS, truth
@@ -69,6 +69,19 @@ def membership(ordinal: int | None) -> Test:
 def truth_of(key: int) -> Test:
     """Return the truth of a tracked leaf, which was evaluated into the memo before."""
     return lambda frame: truth(frame.memo[key])
+
+
+def external_membership(ordinal: int) -> Evaluator:
+    """Return whether the profile still is in an external audience; tells when that ends."""
+
+    def evaluate(frame: Frame) -> bool:
+        until_ms = frame.external.get(ordinal, 0)
+        if until_ms <= frame.now_ms:
+            return False
+        frame.next_ms = min(frame.next_ms, until_ms)
+        return True
+
+    return evaluate
 
 
 def compare_term(term: Term, timeline_key: int, symbol: str, constant: Number) -> Test:

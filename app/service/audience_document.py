@@ -16,6 +16,7 @@ from app.service.definition_document import (
     evaluation_fields,
     published_document,
 )
+from app.service.external_document import EXTERNAL_TYPE, external_document
 from app.service.lifecycle import REFUSED
 
 TYPE = "SegmentDefinition"
@@ -41,13 +42,40 @@ AUDIENCE_FIELDS = frozenset(
         *("id", "audienceId", "imsOrgId", "sandbox", "dataGovernancePolicy", "isSystem"),
         *("creationTime", "createEpoch", "updateTime", "updateEpoch", "_etag"),
         *("dependents", "dependencies", "definedOn", "type", "originName", "namespace"),
-        *("createdBy", "lastModifiedBy"),
+        *("createdBy", "lastModifiedBy", "ttlInDays", "linkedAudienceRef", "audienceMeta"),
         *("version", "evaluationState", "evaluationStateReason", "evaluationProgress"),
     )
 )
 """Every field that an audience can have. Source: API reference, audience object; those of the last
 line are extensions."""
 
+EXTERNAL_EDITABLE = (
+    "name",
+    "description",
+    "labels",
+    "lifecycleState",
+    "ttlInDays",
+    "linkedAudienceRef",
+    "audienceMeta",
+)
+"""Fields of an external audience that a client may choose."""
+
+_NOT_OF_EXTERNAL = (
+    "schema",
+    "profileInstanceId",
+    "mergePolicyId",
+    "evaluationInfo",
+    "dataGovernancePolicy",
+)
+_OF_EXTERNAL_SHOWN = (
+    "type",
+    "audienceId",
+    "namespace",
+    "originName",
+    "ttlInDays",
+    "linkedAudienceRef",
+    "audienceMeta",
+)
 _DEFINED_ON = {
     "meta:resourceType": "unions",
     "meta:containerId": "tenant",
@@ -67,6 +95,9 @@ def audience_document(
     """
     document = definition_document(tenant, definition)
     version = document.pop("version")
+    if definition.external is not None:
+        for name in _NOT_OF_EXTERNAL:
+            del document[name]
     document |= {
         "audienceId": definition.segment_id,
         "isSystem": False,
@@ -74,13 +105,9 @@ def audience_document(
         "_etag": _etag(tenant, definition),
         "dependents": list(dependents),
         "dependencies": list(definition.uses),
-        "definedOn": [dict(_DEFINED_ON)],
-        "type": TYPE,
-        "originName": ORIGIN,
-        "overridePerformanceWarnings": definition.override_performance_warnings,
+        **_origin_fields(definition),
         "lifecycleState": definition.lifecycle,
         "labels": list(definition.labels),
-        "namespace": SEGMENT_NAMESPACE,
     }
     # Unknown of what was written before they were kept.
     if definition.created_by:
@@ -90,10 +117,29 @@ def audience_document(
     return document | {"version": version} | evaluation_fields(definition)
 
 
+def _origin_fields(definition: StoredDefinition) -> JsonObject:
+    """Return what tells an audience made here from an external one."""
+    external = definition.external
+    if external is None:
+        return {
+            "definedOn": [dict(_DEFINED_ON)],
+            "type": TYPE,
+            "originName": ORIGIN,
+            "overridePerformanceWarnings": definition.override_performance_warnings,
+            "namespace": SEGMENT_NAMESPACE,
+        }
+    fields = external_document(external)
+    return {name: fields[name] for name in _OF_EXTERNAL_SHOWN if name in fields}
+
+
 def editable_document(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
-    """Return the fields of `EDITABLE`, all of them, free to be changed."""
+    """Return the fields of `EDITABLE`, all of them, free to be changed.
+
+    Of an external audience those of `EXTERNAL_EDITABLE` that it has.
+    """
     document = audience_document(tenant, definition, ())
-    return {name: document[name] for name in EDITABLE}
+    names = EDITABLE if definition.external is None else EXTERNAL_EDITABLE
+    return {name: document[name] for name in names if name in document}
 
 
 def check_made_here(given: Mapping[str, Any]) -> None:
@@ -105,16 +151,15 @@ def check_made_here(given: Mapping[str, Any]) -> None:
     for name, only in (("type", TYPE), ("namespace", SEGMENT_NAMESPACE), ("originName", ORIGIN)):
         if given.get(name) not in (None, only):
             raise UserError(
-                f"{name} {given[name]!r} is not supported: audiences are made here from an "
-                f"expression and have {name} {only}, which never changes; external audiences are "
-                "not taken by this version",
+                f"{name} {given[name]!r} is not that of an audience made here from an expression, "
+                f"which is {only} and never changes; for an external audience send type "
+                f"{EXTERNAL_TYPE}",
                 code=REFUSED,
             )
     for name in _OF_EXTERNAL:
         if given.get(name) is not None:
             raise UserError(
-                f"{name} belongs to external audiences, which are not taken by this version; "
-                "leave it out",
+                f"{name} belongs to external audiences; leave it out, or send type {EXTERNAL_TYPE}",
                 code=REFUSED,
             )
 

@@ -6,6 +6,7 @@ import uuid
 
 from app.domain.definitions import EvaluationMethods, StoredDefinition
 from app.domain.model import JsonObject, Tenant
+from app.service.external_document import external_document
 
 _NAMESPACE = uuid.UUID("6f1f9c1e-2d0b-5c52-9a58-7a2f6b0a4c11")
 _PRODUCTION = "prod"
@@ -36,7 +37,7 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
 
     `version` is an extension: the number that membership changes carry as `definitionVersion`.
     """
-    return {
+    document = {
         "id": definition.segment_id,
         "schema": {"name": definition.schema_name},
         "profileInstanceId": definition.profile_instance_id,
@@ -53,11 +54,16 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
         "updateTime": definition.updated_ms,
         "version": definition.version,
     }
+    if definition.external is not None:
+        del document["expression"]
+    return document
 
 
 def published_document(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
     """Return what the `definitions` topic carries: all that a lost definition is restored from."""
+    external = definition.external
     return definition_document(tenant, definition) | {
+        **({} if external is None else external_document(external)),
         "lifecycleState": definition.lifecycle,
         "labels": list(definition.labels),
         "overridePerformanceWarnings": definition.override_performance_warnings,

@@ -40,6 +40,9 @@ DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 
 Result = TypeVar("Result")
 
+Decide = Callable[[StoredDefinition | None], Awaitable[StoredDefinition]]
+"""What is to be stored, by what is there; called again when another writer came between."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -85,23 +88,41 @@ class Definitions:
             definition = new_definition(tenant, segment_id, given, accepted, now_ms)
             definition = replace(definition, ordinal=head.next_ordinal)
             await self._check_usable(tenant, definition)
-            return await self._stored(tenant, head, definition, accepted)
+            return await self._stored(tenant, head, definition, accepted.warnings)
 
         return await self._retried(tenant, attempt)
 
     async def get(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
-        """Return one definition; raises `NotFound`."""
-        found = await self._store.get(tenant, [segment_id])
+        """Return one definition; raises `NotFound`, also for an external audience."""
+        found = await self.get_many(tenant, [segment_id])
         if segment_id not in found:
-            raise NotFound(
-                f"there is no segment definition {segment_id!r} in this sandbox",
-                code="definition-not-found",
-            )
+            raise _not_found(segment_id)
         return found[segment_id]
 
     async def get_many(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
-        """Return those of `ids` that exist, by id."""
+        """Return those of `ids` that exist and have an expression, by id."""
+        found = await self._store.get(tenant, ids)
+        return {name: one for name, one in found.items() if one.external is None}
+
+    async def audience(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
+        """Return one definition or external audience; raises `NotFound`."""
+        found = await self._store.get(tenant, [segment_id])
+        if segment_id not in found:
+            raise _not_found(segment_id)
+        return found[segment_id]
+
+    async def audiences(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, StoredDefinition]:
+        """Return those of `ids` that exist, external or not, by id."""
         return await self._store.get(tenant, ids)
+
+    async def all_audiences(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every definition and every external audience, oldest first."""
+        found = [*await self._store.all(tenant), *await self._store.external(tenant)]
+        return sorted(found, key=lambda one: (one.created_ms, one.segment_id))
+
+    async def external(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every external audience, oldest first."""
+        return await self._store.external(tenant)
 
     async def find(self, tenant: Tenant, query: DefinitionQuery) -> DefinitionPage:
         """Return one page; only filters and unusual orders read all definitions."""
@@ -113,7 +134,7 @@ class Definitions:
         return select(await self._store.all(tenant), query)
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition, oldest first."""
+        """Return every definition that has an expression, oldest first."""
         return await self._store.all(tenant)
 
     async def dependents(self, tenant: Tenant) -> dict[str, list[str]]:
@@ -150,7 +171,37 @@ class Definitions:
             if previous.is_evaluated and not definition.is_evaluated:
                 check_left_alone(await self._dependents(tenant, segment_id))
             await self._check_usable(tenant, definition)
-            return await self._stored(tenant, head, definition, accepted, previous)
+            return await self._stored(tenant, head, definition, accepted.warnings, previous)
+
+        return await self._retried(tenant, attempt)
+
+    async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
+        """Return the id of the definition or audience with this name."""
+        return await self._store.owner_of_name(tenant, name)
+
+    async def put(self, tenant: Tenant, segment_id: str, decide: Decide) -> StoredDefinition:
+        """Store what `decide` makes of what is there; nothing if it leaves it as it is.
+
+        Expressions are not looked at: for external audiences.
+
+        Raises:
+            UserError: `audience-invalid`: the lifecycle state cannot become the one decided.
+            Conflict: `name-taken`.
+        """
+
+        async def attempt(head: CatalogueHead) -> StoredDefinition | None:
+            previous = (await self._store.get(tenant, [segment_id])).get(segment_id)
+            definition = await decide(previous)
+            if definition == previous:
+                return definition
+            if previous is None:
+                definition = replace(definition, ordinal=head.next_ordinal)
+            else:
+                check_transition(previous.lifecycle, definition.lifecycle)
+                if previous.is_evaluated and not definition.is_evaluated:
+                    check_left_alone(await self._dependents(tenant, segment_id))
+            written = await self._stored(tenant, head, definition, (), previous)
+            return None if written is None else written.definition
 
         return await self._retried(tenant, attempt)
 
@@ -161,9 +212,20 @@ class Definitions:
             NotFound: There is none.
             Conflict: `has-dependents`: other definitions ask it.
         """
+        return await self._delete(tenant, segment_id, self.get)
 
+    async def delete_audience(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
+        """Remove a definition or an external audience, as `delete` does."""
+        return await self._delete(tenant, segment_id, self.audience)
+
+    async def _delete(
+        self,
+        tenant: Tenant,
+        segment_id: str,
+        find: Callable[[Tenant, str], Awaitable[StoredDefinition]],
+    ) -> StoredDefinition:
         async def attempt(head: CatalogueHead) -> StoredDefinition | None:
-            definition = await self.get(tenant, segment_id)
+            definition = await find(tenant, segment_id)
             dependents = await self._dependents(tenant, segment_id)
             if dependents:
                 named = [one.label for one in dependents]
@@ -194,7 +256,7 @@ class Definitions:
         tenant: Tenant,
         head: CatalogueHead,
         definition: StoredDefinition,
-        accepted: AcceptedExpression,
+        warnings: tuple[ExpressionProblem, ...],
         previous: StoredDefinition | None = None,
     ) -> Written | None:
         owner = await self._store.owner_of_name(tenant, definition.name)
@@ -207,7 +269,7 @@ class Definitions:
         document = published_document(tenant, definition)
         write = DefinitionWrite(definition, document, previous)
         stored = await self._store.put(tenant, head, write)
-        return Written(definition, accepted.warnings) if stored else None
+        return Written(definition, warnings) if stored else None
 
     async def _dependents(self, tenant: Tenant, segment_id: str) -> list[StoredDefinition]:
         ids = dependents_of(segment_id, await self._store.uses(tenant))
@@ -237,3 +299,10 @@ class Definitions:
     async def _named(self, tenant: Tenant, ids: Sequence[str]) -> list[str]:
         found = await self._store.get(tenant, ids)
         return [found[one].label if one in found else one for one in ids]
+
+
+def _not_found(segment_id: str) -> NotFound:
+    return NotFound(
+        f"there is no segment definition {segment_id!r} in this sandbox",
+        code="definition-not-found",
+    )

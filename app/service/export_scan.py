@@ -158,8 +158,11 @@ class ExportTally:
         events: list[JsonObject] | None,
     ) -> None:
         counts = self._counts
-        own = membership_map(profile.members, profile.state.details, self._catalogue.segment_ids)
-        record = {**profile.attributes, _MEMBERSHIP: {**_foreign(profile), **own}}
+        state, known = profile.state, self._catalogue
+        own = membership_map(
+            profile.members, state.details, known.segment_ids, known.namespaces, state.external
+        )
+        record = {**profile.attributes, _MEMBERSHIP: _joined(_foreign(profile), own)}
         fields = self._fields.of(record)
         parts = [{"profile": fields}] if events is None else _parts(fields, events)
         packed = [
@@ -212,6 +215,15 @@ class EndTally:
     def finish(self, before: JobProgress, following: int | None) -> JobProgress:
         """Close the job."""
         return JobProgress(self.task.job_id, None, before.counts, is_closed=True)
+
+
+def _joined(foreign: JsonObject, own: JsonObject) -> JsonObject:
+    """Return the memberships that the record tells, and our own over them."""
+    found = {**foreign, **own}
+    for name in foreign.keys() & own.keys():
+        if isinstance(foreign[name], dict):
+            found[name] = {**foreign[name], **own[name]}
+    return found
 
 
 def _is_empty(profile: Profile) -> bool:

@@ -5,7 +5,7 @@ Workers do an export (docs/decisions/0307); here it is only asked for, and shown
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from app.domain.definitions import DefinitionStore
@@ -98,6 +98,8 @@ class Exports:
         asked = [one for one in request.segments if one.namespace == SEGMENT_NAMESPACE]
         ids = list(dict.fromkeys(one.segment_id for one in asked))
         found = await job_definitions(self._definitions, tenant, ids)
+        ordinals = {(SEGMENT_NAMESPACE, one.segment_id): one.ordinal for one in found.segments}
+        ordinals |= await self._external_ordinals(tenant, request)
         policy = _merge_policy(tenant, request, found)
         batch_id, after = self._new_id(), ""
         if request.evaluates:
@@ -110,7 +112,7 @@ class Exports:
                 found.number,
                 found.segments,
                 found.further,
-                self._task(request, found, batch_id),
+                self._task(request, ordinals, batch_id),
             ),
             is_whole=not request.segments,
             origin="",
@@ -160,14 +162,27 @@ class Exports:
                 " evaluated here; leave it out"
             )
 
-    def _task(self, request: ExportRequest, found: JobDefinitions, batch_id: str) -> ExportTask:
-        ordinals = {one.segment_id: one.ordinal for one in found.segments}
+    async def _external_ordinals(
+        self, tenant: Tenant, request: ExportRequest
+    ) -> dict[tuple[str, str], int]:
+        """Return those of external audiences; of other namespaces the profile record tells."""
+        ids = [one.segment_id for one in request.segments if one.namespace != SEGMENT_NAMESPACE]
+        found = await self._definitions.get(tenant, list(dict.fromkeys(ids)))
+        return {
+            (one.membership_namespace, one.segment_id): one.ordinal
+            for one in found.values()
+            if one.external is not None
+        }
+
+    def _task(
+        self, request: ExportRequest, ordinals: Mapping[tuple[str, str], int], batch_id: str
+    ) -> ExportTask:
         segments = tuple(
             ExportSegment(
                 one.namespace,
                 one.segment_id,
                 one.statuses,
-                ordinals[one.segment_id] if one.namespace == SEGMENT_NAMESPACE else -1,
+                ordinals.get((one.namespace, one.segment_id), -1),
                 self._new_id() if request.per_segment else "",
             )
             for one in request.segments

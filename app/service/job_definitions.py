@@ -68,7 +68,7 @@ async def _asked(
     store: DefinitionStore, tenant: Tenant, ids: Sequence[str]
 ) -> list[StoredDefinition]:
     found = await store.get(tenant, list(dict.fromkeys(ids)))
-    missing = [one for one in ids if one not in found]
+    missing = [one for one in ids if one not in found or found[one].external is not None]
     if missing:
         named = ", ".join(dict.fromkeys(missing))
         text = f"there is no segment definition {named} in this sandbox"

@@ -55,6 +55,7 @@ class Outcome:
         clock_ms: The partition clock after the batch.
         applied, duplicates, expired: Counts of updates applied, skipped as duplicates, skipped
             because they are older than the retention or the deletion of the profile.
+        unknown: Count of updates skipped because they name no external audience that is published.
     """
 
     clock_ms: int
@@ -69,6 +70,7 @@ class Outcome:
     applied: int = 0
     duplicates: int = 0
     expired: int = 0
+    unknown: int = 0
 
 
 class PartitionEngine:
@@ -267,7 +269,11 @@ class PartitionEngine:
             if update.deletes:
                 self._delete(key, tenant, profile, now_ms, found)
             else:
-                self._count(update_profile(profile, update, now_ms, found))
+                result = update_profile(profile, update, now_ms, found)
+                self._count(result)
+                if update.external is not None and result == "applied":
+                    # Its end is published too, and may be all that has changed.
+                    self._changed[key] = None
                 if not was_created and profile.state.created:
                     self._outcome.added.append(key)
             if found:
@@ -300,8 +306,10 @@ class PartitionEngine:
             self._outcome.applied += 1
         elif result == "duplicate":
             self._outcome.duplicates += 1
-        else:
+        elif result == "expired":
             self._outcome.expired += 1
+        else:
+            self._outcome.unknown += 1
 
     def _bring_up(
         self,
@@ -394,6 +402,7 @@ class PartitionEngine:
                     one.at_ms,
                     one.sequence,
                     cause,
+                    one.namespace,
                 )
             )
 
@@ -427,9 +436,14 @@ class PartitionEngine:
         packed, is_appended = profile.pack(self._limits.whole_state_bytes)
         (outcome.appended if is_appended else outcome.states)[key] = packed
         if key in self._changed:
-            segment_ids = self._tenant(key.tenant).stepper.catalogue.segment_ids
+            catalogue = self._tenant(key.tenant).stepper.catalogue
             outcome.memberships[key] = memberships_record(
-                key, profile.members, state.details, segment_ids
+                key,
+                profile.members,
+                state.details,
+                catalogue.segment_ids,
+                catalogue.namespaces,
+                state.external,
             )
 
     def _event_write(self, profile: Profile) -> EventWrite | None:

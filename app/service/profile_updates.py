@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from app.domain.errors import InvalidUpdate, UserError
-from app.domain.model import ProfileKey
+from app.domain.model import ExternalMembership, ProfileKey
 from app.service.profiles import Profiles
 
 MAX_UPDATES = 1_000
@@ -65,6 +65,12 @@ class UpdateCheck(Protocol):
             InvalidUpdate: A worker would make it a dead letter.
             MisdirectedUpdate: It names another profile or tenant.
         """
+        ...
+
+    def membership(
+        self, key: ProfileKey, told: ExternalMembership, event_id: str, now_ms: int
+    ) -> UpdateRecord:
+        """Return the record that tells a membership of an external audience."""
         ...
 
     def deletion(self, key: ProfileKey, now_ms: int) -> UpdateRecord:

@@ -54,12 +54,13 @@ class ProfileView:
         stored: StoredProfile,
         segment_ids: Mapping[int, str],
         retention_ms: int,
+        namespaces: Mapping[int, str] | None = None,
     ) -> None:
         state = decode(stored.state)
         self.profile_id = profile_id
         self.exists = state.created
         self.attributes: JsonObject = load_attributes(state)
-        self.membership: JsonObject = segment_membership(state, segment_ids)
+        self.membership: JsonObject = segment_membership(state, segment_ids, namespaces or {})
         self.clock_ms = stored.clock_ms
         first = bisect_left(state.orders, first_order(self.clock_ms - retention_ms + 1))
         self.orders: array[int] = state.orders[first:]

@@ -42,6 +42,14 @@ class SegmentIds(Protocol):
         """Return the id of each existing definition by ordinal."""
         ...
 
+    async def namespaces(self, tenant: Tenant) -> dict[int, str]:
+        """Return the namespace of memberships of each external audience by ordinal."""
+        ...
+
+
+_Segments = tuple[str, dict[int, str], dict[int, str]]
+"""Tag, segment ids and namespaces."""
+
 
 def no_profile(key: ProfileKey) -> NotFound:
     """Return the refusal of a profile that is not there, or was deleted."""
@@ -60,7 +68,7 @@ class Profiles:
         self._store = store
         self._source = segment_ids
         self._retention_ms = retention_ms
-        self._known: dict[Tenant, tuple[str, dict[int, str]]] = {}
+        self._known: dict[Tenant, _Segments] = {}
 
     async def membership(self, key: ProfileKey) -> JsonObject:
         """Return `{namespace: {segment id: membership}}`; segments removed since are left out.
@@ -72,7 +80,8 @@ class Profiles:
         state = None if packed is None else decode(packed)
         if state is None or not state.created:
             raise no_profile(key)
-        return segment_membership(state, await self._segment_ids(key.tenant))
+        _, segment_ids, namespaces = await self._segments(key.tenant)
+        return segment_membership(state, segment_ids, namespaces)
 
     async def view(self, key: ProfileKey, *, with_events: bool) -> ProfileView:
         """Return one profile.
@@ -91,18 +100,19 @@ class Profiles:
         """Return those of the profiles that exist, by id."""
         keys = [ProfileKey(tenant, one) for one in dict.fromkeys(profile_ids)]
         stored = await self._store.profiles(keys, with_events=with_events)
-        segment_ids = await self._segment_ids(tenant)
+        _, segment_ids, namespaces = await self._segments(tenant)
         views = (
-            ProfileView(key.profile_id, one, segment_ids, self._retention_ms)
+            ProfileView(key.profile_id, one, segment_ids, self._retention_ms, namespaces)
             for key, one in stored.items()
         )
         return {view.profile_id: view for view in views if view.exists}
 
-    async def _segment_ids(self, tenant: Tenant) -> dict[int, str]:
+    async def _segments(self, tenant: Tenant) -> _Segments:
         # The tag is read first: ids read after it are at least as new.
         tag = await self._source.tag(tenant)
         known = self._known.get(tenant)
         if known is None or known[0] != tag:
-            known = (tag, await self._source.segment_ids(tenant))
+            namespaces = await self._source.namespaces(tenant)
+            known = (tag, await self._source.segment_ids(tenant), namespaces)
             self._known[tenant] = known
-        return known[1]
+        return known

@@ -23,6 +23,7 @@ from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
 from app.service.expressions import parsed, segments_asked
+from app.service.external_document import external_from
 
 RESTORED_TAG = "restored"
 """Catalogue tag of a restored state; a real one has a hyphen."""
@@ -36,11 +37,13 @@ def restored_state(memberships: Mapping[int, Membership]) -> bytes:
     """
     members = sum(1 << one for one, found in memberships.items() if found.status == "realized")
     details = {one: Detail(found.at_ms, found.sequence) for one, found in memberships.items()}
+    external = {one: found.until_ms for one, found in memberships.items() if found.until_ms}
     return encode(
         ProfileState(
             tag=RESTORED_TAG,
             members=members.to_bytes((members.bit_length() + 7) // 8, "little"),
             details=DetailTable(details),
+            external=external,
             created=True,
         )
     )
@@ -63,7 +66,7 @@ async def restore_definitions(
         Conflict: Somebody else wrote definitions of the tenant meanwhile.
     """
     total, _ = await store.page(tenant, 0, 1, newest_first=False)
-    if total:
+    if total or await store.external(tenant):
         return 0
     for document in _in_order(documents):
         head = await store.head(tenant)
@@ -82,7 +85,8 @@ def _in_order(documents: Iterable[JsonObject]) -> list[JsonObject]:
 
 
 def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
-    text = document["expression"]["value"]
+    external = external_from(document)
+    text = "" if external else document["expression"]["value"]
     methods = {name: item["enabled"] for name, item in document["evaluationInfo"].items()}
     return StoredDefinition(
         segment_id=document["id"],
@@ -95,7 +99,7 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         methods=EvaluationMethods(**methods),
         merge_policy_id=document["mergePolicyId"],
         profile_instance_id=document["profileInstanceId"],
-        uses=tuple(sorted(segments_asked(parsed(text)))),
+        uses=() if external else tuple(sorted(segments_asked(parsed(text)))),
         created_ms=document["creationTime"],
         updated_ms=document["updateTime"],
         version_ms=document["updateTime"],
@@ -104,4 +108,5 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         override_performance_warnings=document.get("overridePerformanceWarnings", False),
         created_by=document.get("createdBy", ""),
         modified_by=document.get("lastModifiedBy", ""),
+        external=external,
     )

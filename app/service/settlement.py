@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.domain.model import Membership, MembershipChange, ProfileKey, Status
+from app.domain.model import SEGMENT_NAMESPACE, Membership, MembershipChange, ProfileKey, Status
 from app.engine.catalogue import Catalogue
 from app.engine.evaluation import Transition
 from app.engine.tables import Detail
@@ -82,6 +82,7 @@ def _settle_segment(
         at_ms=clock_ms,
         sequence=sequence,
         kind="time",
+        namespace=catalogue.namespaces.get(ordinal, SEGMENT_NAMESPACE),
     )
 
 

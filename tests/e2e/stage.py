@@ -88,7 +88,10 @@ class Stage:
 async def running_stage(
     kafka: LocalKafka, redis: LocalRedis, folder: Path, **settings: str
 ) -> AsyncIterator[Stage]:
-    """Start everything, with further settings; at the end all has to stop in order."""
+    """Start everything, with further settings; at the end all has to stop in order.
+
+    The landing zone of external audiences is `folder / "zone"`.
+    """
     bus = Bus(kafka.bootstrap, redis.url, partitions=PARTITIONS)
     names = bus.names
     environment = {
@@ -97,6 +100,9 @@ async def running_stage(
         "SEG_PARTITIONS": str(PARTITIONS),
         **settings,
     }
+    zone = folder / "zone"
+    zone.mkdir()
+    environment["SEG_IMPORT_ROOT"] = str(zone)
     services = Services(environment, folder)
     await ensure_topics(bus.client, TopicPlan(names.topic_prefix, PARTITIONS, 1))
     reader = AIOKafkaConsumer(

@@ -12,7 +12,9 @@ from typing import Any
 
 from app.domain.limits import EngineLimits
 from app.domain.model import (
+    SEGMENT_NAMESPACE,
     DefinitionSet,
+    ExternalMembership,
     Origin,
     ProfileKey,
     ProfileUpdate,
@@ -34,10 +36,20 @@ TENANT = Tenant("org@AdobeOrg", "prod")
 BASE_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z, a Monday
 
 
+EXTERNAL = "external"
+"""In place of an expression: the definition is an external audience."""
+
+
+def namespace_of(text: str) -> str:
+    """Return the namespace of memberships of a definition."""
+    return "CustomerAudienceUpload" if text == EXTERNAL else SEGMENT_NAMESPACE
+
+
 def definition_set(texts: list[str], tag: str = "1-a", version: int = 1) -> DefinitionSet:
     """Return definitions `s0`, `s1`, … of the texts."""
     definitions = tuple(
-        SegmentDefinition(f"s{index}", index, version, text) for index, text in enumerate(texts)
+        SegmentDefinition(f"s{index}", index, version, text, namespace=namespace_of(text))
+        for index, text in enumerate(texts)
     )
     return DefinitionSet(TENANT, tag, definitions)
 
@@ -51,6 +63,7 @@ class Model:
     attributes: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
+    external: dict[str, int] = field(default_factory=dict)
     arrivals: int = 0
     deleted_ms: int = 0
     exists: bool = False
@@ -61,8 +74,11 @@ class Model:
 
     def define(self, texts: dict[str, str]) -> None:
         """Ask from now on for these definitions; each only names ones before it."""
-        self.checked: dict[str, Expr] = {}
+        self.checked: dict[str, Expr | None] = {}
         for segment_id, text in texts.items():
+            if text == EXTERNAL:
+                self.checked[segment_id] = None
+                continue
             checked = check(parse(text))
             assert checked.expr is not None, text
             assert not checked.problems, (text, checked.problems)
@@ -72,7 +88,7 @@ class Model:
         """Apply one update by the letter of the rules."""
         self.expire_stub(now_ms)
         if update.deletes:
-            self.attributes, self.events = {}, []
+            self.attributes, self.events, self.external = {}, [], {}
             oldest_ms = now_ms - self.limits.dedup_ms
             self.seen = {name: now_ms for name, at_ms in self.seen.items() if at_ms > oldest_ms}
             self.arrivals, self.deleted_ms, self.exists = 0, now_ms, False
@@ -83,6 +99,8 @@ class Model:
                 return
         if not self._admit(update, now_ms):
             return
+        if update.external is not None:
+            self.external[update.external.segment_id] = update.external.until_ms
         if update.event_id is not None:
             self.seen.pop(update.event_id, None)
             self.seen[update.event_id] = now_ms
@@ -102,6 +120,10 @@ class Model:
             self.forgotten += 1
 
     def _admit(self, update: ProfileUpdate, now_ms: int) -> bool:
+        if update.external is not None:
+            segment_id, until_ms = update.external
+            is_known = segment_id in self.checked and self.checked[segment_id] is None
+            return is_known and (self.exists or until_ms > now_ms)
         if update.event is None:
             return True
         is_old = update.event_ms <= max(now_ms - self.limits.retention_ms, self.deleted_ms)
@@ -123,7 +145,11 @@ class Model:
             return found
         visible = [one for one in self.events if one.at_ms > now_ms - self.limits.retention_ms]
         for segment_id, expression in self.checked.items():
-            if matches(expression, Subject(self.attributes, visible, found, now_ms)):
+            if expression is None:
+                is_member = self.external.get(segment_id, 0) > now_ms
+            else:
+                is_member = matches(expression, Subject(self.attributes, visible, found, now_ms))
+            if is_member:
                 found.add(segment_id)
         return found
 
@@ -221,9 +247,18 @@ def make_update(
     event: dict[str, Any] | None = None,
     event_ms: int = 0,
     deletes: bool = False,
+    external: ExternalMembership | None = None,
 ) -> ProfileUpdate:
     """Return an update as the codec would make it."""
     origin = Origin("profile-updates", 0, number)
     return ProfileUpdate(
-        key, origin, record_ms, event_id, attributes, event, event_ms, deletes=deletes
+        key,
+        origin,
+        record_ms,
+        event_id,
+        attributes,
+        event,
+        event_ms,
+        deletes=deletes,
+        external=external,
     )

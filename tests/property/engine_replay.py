@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import note
 
-from app.domain.model import MembershipChange, ProfileKey
+from app.domain.model import ExternalMembership, MembershipChange, ProfileKey
 from tests.property.engine_model import BASE_MS, Model, Store, make_update
 
 
@@ -37,6 +37,9 @@ class Replay:
         fields = {name: value for name, value in update.items() if name != "age"}
         if "event" in update:
             fields["event_ms"] = event_ms
+        if "external" in update:
+            segment_id, ttl_ms = update["external"]
+            fields["external"] = ExternalMembership(segment_id, max(self.now_ms + ttl_ms, 0))
         self.pending.append(make_update(self.key, self.number, self.now_ms, **fields))
         note(f"{self.pending[-1]}")
         if update.get("deletes"):

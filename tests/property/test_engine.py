@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey
-from tests.property.engine_model import BASE_MS, TENANT, Model, Store
+from tests.property.engine_model import BASE_MS, EXTERNAL, TENANT, Model, Store
 from tests.property.engine_replay import Replay
 
 SECOND = 1_000
@@ -122,6 +122,9 @@ def chains(draw: st.DrawFn) -> str:
 def definitions(draw: st.DrawFn) -> list[str]:
     texts: list[str] = []
     for index in range(draw(st.integers(1, 6))):
+        if draw(st.integers(0, 5)) == 0:
+            texts.append(EXTERNAL)
+            continue
         parts = []
         for _ in range(draw(st.integers(1, 2))):
             kind = draw(st.integers(0, 5))
@@ -158,6 +161,11 @@ patches: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         ),
     },
 )
+tellings = st.tuples(
+    st.sampled_from(("s0", "s1", "s2", "s3")),
+    st.sampled_from((SECOND, 2_001, DAY, 30 * DAY, 30 * DAY, -1, -(10**15))),
+)
+"""Which external audience, if that is one, and for how long."""
 gaps = st.sampled_from((0, 0, 1, 500, SECOND, 1_999, 2_000, 2_001, 3_000, 3_001, DAY, 20 * DAY))
 ages = st.sampled_from((0, 0, 0, 1, SECOND, 3_000, -1_500, -DAY, DAY, 9 * DAY, 40 * DAY))
 
@@ -175,9 +183,11 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
             update = None
         else:
             update = {"event_id": draw(st.sampled_from((None, "i1", "i2", "i3")))}
-            if kind <= 8 or kind == 19:
+            if 4 <= kind <= 6:
+                update["external"] = draw(tellings)
+            elif kind <= 9 or kind == 19:
                 update["attributes"] = draw(patches)
-            if kind > 8:
+            if kind > 9:
                 update["event"] = draw(events)
                 update["age"] = draw(ages)
         steps.append((draw(gaps), update, draw(st.booleans()), draw(st.integers(0, 4)) == 0))

@@ -8,6 +8,7 @@ profile was last under.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import event, given, note
@@ -17,10 +18,17 @@ from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import MembershipChange, ProfileKey, RemovedDefinition, SegmentDefinition
 from app.engine.state_codec import decode
 from app.pql.printer import to_text
-from tests.property.engine_model import BASE_MS, TENANT, Model, Store
+from tests.property.engine_model import BASE_MS, EXTERNAL, TENANT, Model, Store, namespace_of
 from tests.property.engine_replay import Replay
 from tests.property.pql_strategies import conditions
-from tests.property.test_engine import ATTRIBUTES, LIMITS, event_conditions, events, patches
+from tests.property.test_engine import (
+    ATTRIBUTES,
+    LIMITS,
+    event_conditions,
+    events,
+    patches,
+    tellings,
+)
 
 SECOND = 1_000
 MORE_LIMITS = (
@@ -32,6 +40,7 @@ texts = st.one_of(
     event_conditions(),
     st.sampled_from(ATTRIBUTES),
     conditions(segments=False).map(to_text),
+    st.just(EXTERNAL),
 )
 KINDS = ("idle", "idle", "define", "define", "define", "scan", "restart")
 gaps = st.sampled_from((0, 0, 1, SECOND, 2_001, 3_001, 5 * SECOND, DAY_MS, 10 * DAY_MS))
@@ -46,7 +55,10 @@ def operations(draw: st.DrawFn) -> tuple[Any, ...]:
     if draw(st.integers(0, 19)) == 0:
         return kind, draw(gaps), {"deletes": True}
     update: dict[str, Any] = {"event_id": draw(st.sampled_from((None, None, "i1")))}
-    if draw(st.integers(0, 2)) == 0:
+    what = draw(st.integers(0, 8))
+    if what < 2:
+        update["external"] = draw(tellings)
+    elif what < 5:
         update["attributes"] = draw(patches)
     else:
         update |= {"event": draw(events), "age": draw(ages)}
@@ -71,7 +83,9 @@ class Definitions:
     def removed(self) -> list[RemovedDefinition]:
         """All that are evaluated no more."""
         inactive = (
-            RemovedDefinition(one.segment_id, one.ordinal, one.version, is_inactive=True)
+            RemovedDefinition(
+                one.segment_id, one.ordinal, one.version, is_inactive=True, namespace=one.namespace
+            )
             for one in self.inactive.values()
         )
         return [*self.deleted, *inactive]
@@ -89,20 +103,27 @@ class Definitions:
             return "add"
         ordinal = sorted(self.live)[choice % len(self.live)]
         old = self.live.pop(ordinal)
+        if choice < 7 and old.is_external:
+            self._show(replace(old, name=f"renamed {self.number}"))
+            return "rename"
         if choice < 7:
             self._put(ordinal, old.version + 1, text, form)
             return "edit"
         if choice in (7, 8):
             self.inactive[ordinal] = old
             return "deactivate"
-        self.deleted.append(RemovedDefinition(old.segment_id, ordinal, old.version))
+        self.deleted.append(
+            RemovedDefinition(old.segment_id, ordinal, old.version, namespace=old.namespace)
+        )
         return "delete"
 
     def _put(self, ordinal: int, version: int, text: str, form: int) -> None:
-        if form and ordinal:
+        if form and ordinal and text != EXTERNAL:
             named = f'inSegment("s{ordinal - 1}")'
             text = {1: f"{named} and ({text})", 2: f"not {named} or ({text})", 3: named}[form]
-        self._show(SegmentDefinition(f"s{ordinal}", ordinal, version, text))
+        self._show(
+            SegmentDefinition(f"s{ordinal}", ordinal, version, text, namespace=namespace_of(text))
+        )
 
     def _show(self, definition: SegmentDefinition) -> None:
         self.live[definition.ordinal] = definition
@@ -173,6 +194,7 @@ class MigrationReplay(Replay):
         assert state.matches.keys() <= catalogue.timelines.keys()
         known = catalogue.timelines.keys() | catalogue.chains.keys() | catalogue.tracked.keys()
         assert state.dues.keys() <= known
+        assert state.external.keys() <= catalogue.ranks.keys() | catalogue.inactive
         if state.created:
             assert state.tag == catalogue.tag
 

@@ -16,11 +16,14 @@ from app.adapters.kafka.records import (
     memberships_record,
     with_batch_headers,
 )
+from app.adapters.kafka.recover import _statuses
 from app.domain.errors import InvalidUpdate
+from app.domain.external import ExternalAudience, ImportField, ImportSource
 from app.domain.model import Cause, MembershipChange, Origin, ProfileKey, Tenant
 from app.engine.tables import Detail, DetailTable
 from app.service import membership
-from app.service.definition_document import definition_document
+from app.service.definition_document import definition_document, published_document
+from app.service.external_document import external_from
 from tests.builders import stored_definition
 
 NOW_MS = 1_767_607_200_007
@@ -130,3 +133,34 @@ def test_the_memberships_of_a_busy_profile_stay_up_to_date() -> None:
         "sequence": 2,
     }
     assert {one["status"] for name, one in found.items() if name != 's-"3"'} == {"exited"}
+
+
+def test_the_records_of_an_external_audience_fit_and_restore_it() -> None:
+    external = ExternalAudience(
+        namespace="AAM",
+        audience_id="a-1",
+        fields=(ImportField("id", "string", "Email", ("core/C1",)), ImportField("n", "long")),
+        source=ImportSource("in", "folder", "S3", connection_id="one"),
+        ttl_days=7,
+        tags=("t",),
+        linked={"flowId": "f"},
+        meta={"segmentStatus": "ACTIVE"},
+    )
+    plain = ExternalAudience(audience_id="s-1")
+    for one in (external, plain):
+        definition = stored_definition(segment_id="s-1", expression="", external=one)
+        document = published_document(KEY.tenant, definition)
+        fits("definition", document)
+        assert "expression" not in document
+        assert external_from(document) == one
+    assert external_from(definition_document(KEY.tenant, stored_definition())) is None
+
+    details = DetailTable({0: Detail(NOW_MS, 1), 5: Detail(NOW_MS, 2)})
+    segment_ids, namespaces = {0: "s-0", 5: "s-5"}, {5: "AAM"}
+    value = orjson.loads(
+        membership.memberships_record(KEY, 0b100000, details, segment_ids, namespaces, {5: NOW_MS})
+    )
+    fits("memberships", value)
+    found = _statuses(value)
+    assert (found["s-0"].status, found["s-0"].until_ms) == ("exited", 0)
+    assert (found["s-5"].status, found["s-5"].until_ms) == ("realized", NOW_MS)

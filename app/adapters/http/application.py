@@ -30,8 +30,10 @@ from app.adapters.http.errors import (
     request_id_of,
 )
 from app.adapters.http.exports import exports_router
+from app.adapters.http.external_schemas import TAG_MARK
 from app.adapters.http.gateway import DOCS_ASSETS, DOCS_PATH, Admission, Tracing
 from app.adapters.http.health import Check, health_router
+from app.adapters.http.ingestion import ingestion_router
 from app.adapters.http.jobs import jobs_router
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.openapi import describe
@@ -44,6 +46,7 @@ from app.domain.errors import SegmentationError
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
 from app.service.exports import Exports
+from app.service.external_audiences import ExternalAudiences
 from app.service.jobs import Jobs
 from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
@@ -67,6 +70,7 @@ class Parts:
     definitions: Definitions
     profiles: Profiles
     updates: ProfileUpdates
+    external: ExternalAudiences
     jobs: Jobs
     schedules: Schedules
     exports: Exports
@@ -103,15 +107,29 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(exports_router(parts.exports))
     api.include_router(previews_router(parts.previews))
     api.include_router(search_router(parts.search))
-    api.include_router(audiences_router(parts.definitions))
+    api.include_router(audiences_router(parts.definitions, parts.external))
+    api.include_router(ingestion_router(parts.external))
     api.include_router(entities_router(EntityAccess(parts.profiles)))
     api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
-    document = describe(api.openapi())
-    routes = Routes(document["paths"])
+    routes = Routes(_document(api)["paths"])
     _handle_errors(api, routes)
     admission = Admission(api, parts.authenticator, routes)
     return Tracing(admission, parts.metrics, routes.template_of)
+
+
+_documents: dict[str, dict[str, Any]] = {}
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document; the routes are always the same, and describing them is slow."""
+    found = _documents.get(api.version)
+    if found is None:
+        found = _documents[api.version] = describe(api.openapi())
+    document = found
+    # As FastAPI's guide has it.
+    api.openapi = lambda: document  # type: ignore[method-assign]
+    return document
 
 
 def _handle_errors(api: FastAPI, routes: Routes) -> None:
@@ -124,7 +142,8 @@ def _handle_errors(api: FastAPI, routes: Routes) -> None:
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> Response:
-        return internal_response(request_id_of(request))  # raised again, and logged by Tracing
+        # Raised again, and logged by Tracing.
+        return internal_response(request_id_of(request), request.url.path)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -146,7 +165,8 @@ def _invalid_response(request: Request, problems: Sequence[Any]) -> Response:
 
 
 def _located(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"][1:]) or "the body"
+    parts = [str(part) for part in problem["loc"][1:]]
+    place = ".".join(part for part in parts if not part.startswith(TAG_MARK)) or "the body"
     text = str(problem["msg"]).removeprefix("Value error, ")
     return f"{place}: {text}"
 
@@ -159,6 +179,8 @@ def _framework_response(request: Request, error: HTTPException, allowed: str) ->
         return method_response(request_id, path, request.method, allowed)
     if error.status_code == 404:
         text = f"there is nothing at {path}; /openapi.json lists what there is"
-        return problem_response(request_id, "not-found", [Fault("not-found", text)])
+        code = code_at(path, "not-found")
+        return problem_response(request_id, code, [Fault(code, text)])
     text = str(error.detail)
-    return problem_response(request_id, "invalid", [Fault("invalid", text)])
+    code = code_at(path, "invalid")
+    return problem_response(request_id, code, [Fault(code, text)])

@@ -19,8 +19,10 @@ from app.adapters.http.schemas import (
     Expression,
     Line,
     Link,
+    Progress,
     Prose,
     Reference,
+    Sandbox,
     SchemaClass,
 )
 from app.domain.definitions import EvaluationMethods, StoredDefinition
@@ -28,6 +30,7 @@ from app.domain.errors import UserError
 from app.domain.model import JsonObject, Tenant
 from app.service.audience_document import ORIGIN, TYPE, audience_document, check_made_here
 from app.service.definition_input import DefinitionInput
+from app.service.external_document import EXTERNAL_TYPE
 from app.service.json_patch import Addition
 from app.service.lifecycle import REFUSED, lifecycle_of
 
@@ -212,6 +215,38 @@ class Audience(Definition):
     namespace: str
 
 
+class ExternalSegment(Body):
+    """An audience that is made elsewhere; it has no expression."""
+
+    id: str
+    audience_id: str = Field(description="The client's id.")
+    ims_org_id: str
+    sandbox: Sandbox
+    name: str
+    description: str
+    type: str = Field(description=f"`{EXTERNAL_TYPE}`.")
+    namespace: str
+    origin_name: str
+    is_system: bool
+    creation_time: int = Field(description="Epoch milliseconds.")
+    create_epoch: int = Field(description="Epoch seconds.")
+    update_time: int = Field(description="Epoch milliseconds.")
+    update_epoch: int = Field(description="Epoch seconds.")
+    etag: str = Field(alias="_etag", description="Changes with every write; has its own quotes.")
+    dependents: list[str] = Field(description="Ids of the audiences that ask this one.")
+    dependencies: list[str] = Field(description="Always empty.")
+    created_by: str | None = None
+    last_modified_by: str | None = None
+    lifecycle_state: str = Field(description=_LIFECYCLE)
+    labels: list[str]
+    ttl_in_days: int = Field(description="A membership ends so long after it was last told.")
+    linked_audience_ref: dict[str, Any] | None = None
+    audience_meta: dict[str, Any] | None = None
+    version: int
+    evaluation_state: str
+    evaluation_progress: Progress | None = None
+
+
 class AudiencePage(Body):
     """Where a page is in its list; `start` and `next` are texts, as in the guides."""
 
@@ -234,7 +269,7 @@ class NextLink(Body):
 class AudienceList(Body):
     """One page of audiences."""
 
-    children: list[Audience]
+    children: list[Audience | ExternalSegment]
     page: AudiencePage = Field(alias="_page")
     links: NextLink = Field(alias="_links")
 

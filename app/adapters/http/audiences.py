@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from app.adapters.http.audience_schemas import (
     Audience,
-    AudienceBody,
     AudienceBulkGetBody,
     AudienceList,
     AudienceReplacement,
+    ExternalSegment,
     PatchOperation,
     audience_input,
 )
@@ -28,11 +28,24 @@ from app.adapters.http.context import (
 )
 from app.adapters.http.definitions import MAX_LIMIT, now_ms, warning_fields
 from app.adapters.http.errors import Fault, json_response, problem_response
+from app.adapters.http.external_schemas import (
+    ExternalAudienceBody,
+    ExternalReplacement,
+    NewAudience,
+    ReplacedAudience,
+    edited,
+)
 from app.adapters.http.schemas import MAX_IDS, BulkGetAnswer
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 from app.domain.model import JsonObject, Tenant
-from app.service.audience_document import EDITABLE, audience_document, editable_document
+from app.service.audience_document import (
+    EDITABLE,
+    EXTERNAL_EDITABLE,
+    TYPE,
+    audience_document,
+    editable_document,
+)
 from app.service.audience_query import (
     AUDIENCE_SORT_FIELDS,
     AudienceQuery,
@@ -42,28 +55,35 @@ from app.service.audience_query import (
 from app.service.definition_input import DefinitionInput
 from app.service.definition_query import DefinitionPage, parse_sort
 from app.service.definitions import Definitions, Written
+from app.service.external_audiences import ExternalAudiences
+from app.service.external_document import EXTERNAL_TYPE
+from app.service.external_input import ExternalInput
 from app.service.json_patch import patched
+from app.service.lifecycle import REFUSED
 
 _COLLECTION = "/audiences"
 _ITEM = f"{_COLLECTION}/{{audienceId}}"
 
+AnyAudience = Audience | ExternalSegment
 AudienceId = Annotated[
     str, Path(alias="audienceId", description="The `id` of the audience, never its `audienceId`.")
 ]
 
 
-def audiences_router(definitions: Definitions) -> APIRouter:
+def audiences_router(definitions: Definitions, external: ExternalAudiences) -> APIRouter:
     """Return the routes of audiences."""
     # A taken name is 400 here.
     problems = {status: shown for status, shown in PROBLEMS.items() if status != 422}
     router = APIRouter(prefix=BASE_PATH, tags=["Audiences"], responses=problems)
-    _add_collection(router, definitions)
-    _add_item(router, definitions)
-    _add_changes(router, definitions)
+    _add_collection(router, definitions, external)
+    _add_item(router, definitions, external)
+    _add_changes(router, definitions, external)
     return router
 
 
-def _add_collection(router: APIRouter, definitions: Definitions) -> None:
+def _add_collection(
+    router: APIRouter, definitions: Definitions, external: ExternalAudiences
+) -> None:
     @router.get(_COLLECTION, responses={200: {"model": AudienceList}})
     async def list_audiences(request: Request, query: ListQuery) -> Response:
         """List audiences, newest first unless `sort` says otherwise; inactive ones are left out."""
@@ -74,13 +94,16 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
             asked_by = dependents.get(definition.segment_id, ())
             return audience_document(tenant, definition, asked_by)
 
-        page = select_audiences(await definitions.all(tenant), query, show)
+        page = select_audiences(await definitions.all_audiences(tenant), query, show)
         return json_response(_list_document(query, page, [show(one) for one in page.items]))
 
-    @router.post(_COLLECTION, status_code=201, responses={201: {"model": Audience}})
-    async def create_audience(request: Request, body: AudienceBody) -> Response:
+    @router.post(_COLLECTION, status_code=201, responses={201: {"model": AnyAudience}})
+    async def create_audience(request: Request, body: NewAudience) -> Response:
         """Create an audience; a published one is evaluated within seconds."""
         tenant = tenant_of(request)
+        if isinstance(body, ExternalAudienceBody):
+            made = await external.create(tenant, body.to_input(caller_of(request)), now_ms())
+            return json_response(await _written(definitions, tenant, Written(made)), 201)
         given = body.to_input(caller_of(request))
         written = await definitions.create(tenant, given, now_ms())
         return json_response(await _written(definitions, tenant, written), 201)
@@ -96,29 +119,33 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
             text = f"{len(body.ids)} ids are asked for; ask for 1 to {MAX_IDS}"
             raise UserError(text, code="audience-ids")
         ids = list(dict.fromkeys(reference.id for reference in body.ids))
-        found = await definitions.get_many(tenant, ids)
+        found = await definitions.audiences(tenant, ids)
         documents = await _shown(definitions, tenant, found.values())
         return _bulk_answer(request_id_of(request), ids, documents)
 
 
-def _add_item(router: APIRouter, definitions: Definitions) -> None:
-    @router.get(_ITEM, responses={200: {"model": Audience}})
+def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
+    @router.get(_ITEM, responses={200: {"model": AnyAudience}})
     async def get_audience(request: Request, audience_id: AudienceId) -> Response:
         """Return one audience, inactive or not."""
         tenant = tenant_of(request)
-        found = await definitions.get(tenant, audience_id)
+        found = await definitions.audience(tenant, audience_id)
         documents = await _shown(definitions, tenant, [found])
         return json_response(documents[audience_id])
 
     @router.delete(_ITEM, status_code=204)
     async def delete_audience(request: Request, audience_id: AudienceId) -> Response:
         """Remove an audience that no other one uses."""
-        await definitions.delete(tenant_of(request), audience_id)
+        tenant = tenant_of(request)
+        if (await definitions.audience(tenant, audience_id)).external is None:
+            await definitions.delete(tenant, audience_id)
+        else:
+            await external.delete(tenant, audience_id)
         return Response(status_code=204)
 
 
-def _add_changes(router: APIRouter, definitions: Definitions) -> None:
-    @router.patch(_ITEM, responses={200: {"model": Audience}})
+def _add_changes(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
+    @router.patch(_ITEM, responses={200: {"model": AnyAudience}})
     async def patch_audience(
         request: Request, audience_id: AudienceId, operations: list[PatchOperation]
     ) -> Response:
@@ -126,26 +153,54 @@ def _add_changes(router: APIRouter, definitions: Definitions) -> None:
         tenant, author = tenant_of(request), caller_of(request)
         additions = [operation.to_addition() for operation in operations]
 
+        def edit_external(previous: StoredDefinition) -> ExternalInput:
+            kept = editable_document(tenant, previous)
+            return edited(patched(kept, additions, EXTERNAL_EDITABLE), previous, author)
+
         def edit(previous: StoredDefinition) -> DefinitionInput:
             document = patched(editable_document(tenant, previous), additions, EDITABLE)
             return audience_input(document, author)
 
+        if (await definitions.audience(tenant, audience_id)).external is not None:
+            changed = await external.change(tenant, audience_id, edit_external, now_ms())
+            return json_response(await _written(definitions, tenant, Written(changed)))
         written = await definitions.change(tenant, audience_id, edit, now_ms())
         return json_response(await _written(definitions, tenant, written))
 
-    @router.put(_ITEM, responses={200: {"model": Audience}})
+    @router.put(_ITEM, responses={200: {"model": AnyAudience}})
     async def replace_audience(
-        request: Request, audience_id: AudienceId, body: AudienceReplacement
+        request: Request, audience_id: AudienceId, body: ReplacedAudience
     ) -> Response:
         """Replace an audience."""
         tenant, author = tenant_of(request), caller_of(request)
+        _check_kind(body, await definitions.audience(tenant, audience_id))
+        if isinstance(body, ExternalReplacement):
+            replacement = body
+
+            def edit_external(previous: StoredDefinition) -> ExternalInput:
+                kept = editable_document(tenant, previous)
+                return edited(replacement.over(previous, kept), previous, author)
+
+            changed = await external.change(tenant, audience_id, edit_external, now_ms())
+            return json_response(await _written(definitions, tenant, Written(changed)))
+        whole = body
 
         def edit(previous: StoredDefinition) -> DefinitionInput:
-            document = body.over(audience_id, editable_document(tenant, previous))
+            document = whole.over(audience_id, editable_document(tenant, previous))
             return audience_input(document, author)
 
         written = await definitions.change(tenant, audience_id, edit, now_ms())
         return json_response(await _written(definitions, tenant, written))
+
+
+def _check_kind(
+    body: AudienceReplacement | ExternalReplacement, audience: StoredDefinition
+) -> None:
+    """Refuse to make an external audience of another, or the other way round."""
+    is_external = audience.external is not None
+    if isinstance(body, ExternalReplacement) != is_external:
+        own = EXTERNAL_TYPE if is_external else TYPE
+        raise UserError(f"type of this audience is {own} and never changes: send it", code=REFUSED)
 
 
 async def _shown(

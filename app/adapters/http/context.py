@@ -13,6 +13,7 @@ from app.domain.errors import UserError
 from app.domain.model import Tenant
 
 BASE_PATH = "/data/core/ups"
+INGESTION_PATH = "/data/core/ais"
 
 MAX_START = 1_000_000_000
 """Where a page can begin, in rows or pages: with the limit, what Redis takes as an index."""
@@ -35,6 +36,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 __all__ = [
     "BASE_PATH",
+    "INGESTION_PATH",
     "MAX_MS",
     "MAX_START",
     "PROBLEMS",

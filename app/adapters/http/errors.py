@@ -59,6 +59,17 @@ STATUS = {
     "audiences-not-found": 404,
     "body-too-large": 413,
     "name-taken": 422,
+    "external-bad-request": 400,
+    "external-bad-token": 400,
+    "external-no-header": 401,
+    "external-bad-organisation": 401,
+    "external-not-allowed": 401,
+    "external-not-found": 404,
+    "external-duplicate": 409,
+    "external-unprocessable": 422,
+    "external-internal": 500,
+    "external-bad-gateway": 502,
+    "dataset-unknown": 400,
     "internal": 500,
     "unavailable": 503,
 }
@@ -71,6 +82,17 @@ PUBLISHED = {
     "audience-used": "UPAPI-113631-403",
     "audience-not-found": "UPAPI-113430-404",
     "audiences-not-found": "UPAPI-113000-404",
+    "dataset-unknown": "UPLIB-101554-503",
+    "external-bad-request": "100910-400",
+    "external-bad-token": "100911-400",
+    "external-no-header": "100920-401",
+    "external-bad-organisation": "100921-401",
+    "external-not-allowed": "100922-401",
+    "external-not-found": "100940-404",
+    "external-duplicate": "100950-409",
+    "external-unprocessable": "100960-422",
+    "external-internal": "100970-500",
+    "external-bad-gateway": "100970-502",
 }
 """Codes that the API reference gives; their last number need not be the status."""
 
@@ -84,6 +106,50 @@ _OF_AUDIENCES = {
     "name-taken": "audience-invalid",
 }
 """What the routes of audiences say for a code, as the API reference has it."""
+
+_INGESTION = re.compile(r"/data/core/ais(/.*)?")
+_OF_INGESTION = {
+    "audience-invalid": "external-bad-request",
+    "audience-unreadable": "external-bad-request",
+    "invalid": "external-bad-request",
+    "invalid-body": "external-bad-request",
+    "invalid-parameter": "external-bad-request",
+    "definition-not-found": "external-not-found",
+    "not-found": "external-not-found",
+    "name-taken": "external-duplicate",
+    "has-dependents": "external-unprocessable",
+    "catalogue-busy": "external-unprocessable",
+    "sandbox-missing": "external-no-header",
+    "sandbox-unknown": "external-not-allowed",
+    "internal": "external-internal",
+    "unavailable": "external-bad-gateway",
+}
+"""What the routes of external audience ingestion say for a code, as the API reference has it."""
+
+_MESSAGES = {
+    "external-bad-request": "BAD_REQUEST",
+    "external-bad-token": "BAD_REQUEST",
+    "external-no-header": "UNAUTHORIZED",
+    "external-bad-organisation": "UNAUTHORIZED",
+    "external-not-allowed": "UNAUTHORIZED",
+    "external-not-found": "NOT_FOUND",
+    "external-duplicate": "DUPLICATE_RESOURCE",
+    "external-unprocessable": "UNPROCESSABLE_ENTITY",
+    "external-internal": "INTERNAL_SERVER_ERROR",
+    "external-bad-gateway": "BAD_GATEWAY",
+}
+"""Message constants of these codes: the first entry of the problem, before what is wrong."""
+
+_REFUSED_AT_INGESTION = {
+    "403010": "external-no-header",
+    "401013": "external-bad-token",
+    "403000": "external-no-header",
+    "403003": "external-not-allowed",
+    "400003": "external-no-header",
+    "403025": "external-not-allowed",
+    "403027": "external-bad-organisation",
+}
+"""What ingestion says for a gateway error, by its code."""
 
 GATEWAY = {
     "403010": "The Authorization header is missing; send Bearer and an access token.",
@@ -133,8 +199,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
-def gateway_response(code: str) -> Response:
-    """Return the two-field answer of the gateway layer."""
+def gateway_response(code: str, request_id: str = "", path: str = "") -> Response:
+    """Return the two-field answer of the gateway layer; ingestion has its own."""
+    if _INGESTION.fullmatch(path):
+        here = _REFUSED_AT_INGESTION[code]
+        return problem_response(request_id, here, [Fault(here, GATEWAY[code])])
     return json_response({"error_code": code, "message": GATEWAY[code]}, int(code[:3]))
 
 
@@ -152,6 +221,8 @@ def content_type_response(given: str) -> Response:
 
 def code_at(path: str, code: str) -> str:
     """Return the code of a whole answer as the routes at a path say it."""
+    if _INGESTION.fullmatch(path):
+        return _OF_INGESTION.get(code, code)
     return _OF_AUDIENCES.get(code, code) if _AUDIENCES.fullmatch(path) else code
 
 
@@ -163,6 +234,8 @@ def long_code(code: str) -> str:
 def problem_document(request_id: str, code: str, faults: Iterable[Fault]) -> dict[str, Any]:
     """Return the problem document of the service: outermost fault first."""
     status = STATUS.get(code, 500)
+    if code in _MESSAGES:
+        faults = [Fault(code, _MESSAGES[code]), *faults]
     listed = [
         {"code": _entry_code(fault.code, status), "message": fault.message, **(fault.extra or {})}
         for fault in faults
@@ -201,15 +274,16 @@ def method_response(request_id: str, path: str, method: str, allowed: str) -> Re
 def error_response(request_id: str, error: SegmentationError, path: str = "") -> Response:
     """Return the answer to an error of ours; what is not for clients stays inside."""
     code = code_at(path, error.code)
-    if code not in STATUS or code == "internal":
-        return internal_response(request_id)
-    headers = {"Retry-After": "1"} if STATUS[code] in (429, 503) else None
+    if code not in STATUS or code in ("internal", "external-internal"):
+        return internal_response(request_id, path)
+    headers = {"Retry-After": "1"} if STATUS[code] in (429, 502, 503) else None
     return problem_response(request_id, code, _faults(error, code), headers)
 
 
-def internal_response(request_id: str) -> Response:
+def internal_response(request_id: str, path: str = "") -> Response:
     """Return the answer to a defect of ours."""
-    return problem_response(request_id, "internal", [Fault("internal", _INTERNAL)])
+    code = code_at(path, "internal")
+    return problem_response(request_id, code, [Fault(code, _INTERNAL)])
 
 
 def _faults(error: SegmentationError, code: str) -> list[Fault]:

@@ -84,7 +84,7 @@ class Tracing:
         except Exception:
             _log.exception("request-failed", request_id=request_id, path=scope["path"])
             if not answer.status:
-                await internal_response(request_id)(inner, receive, answer.send)
+                await internal_response(request_id, scope["path"])(inner, receive, answer.send)
             elif not answer.complete:  # half an answer is out: only breaking off is honest
                 raise
         finally:
@@ -147,9 +147,9 @@ class Admission:
         try:
             caller = self._authenticator.caller(request.headers)
         except GatewayRefusal as refusal:
-            return gateway_response(refusal.code)
+            return gateway_response(refusal.code, scope["state"]["request_id"], scope["path"])
         except UserError as error:
-            return error_response(scope["state"]["request_id"], error)
+            return error_response(scope["state"]["request_id"], error, scope["path"])
         scope["state"]["tenant"], scope["state"]["caller"] = caller.tenant, caller.name
         path, method = scope["path"], scope["method"]
         if not self._routes.takes(path, method):

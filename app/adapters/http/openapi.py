@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.adapters.http.context import INGESTION_PATH
 from app.adapters.http.schemas import GatewayError, PlatformError
 
 _HEADERS = {
@@ -32,13 +33,13 @@ def describe(document: Json) -> Json:
     for model in (GatewayError, PlatformError):
         components["schemas"][model.__name__] = model.model_json_schema()
     document["security"] = [{name: [] for name in schemes}]
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _describe(method, operation)
+            _describe(path, method, operation)
     return document
 
 
-def _describe(method: str, operation: Json) -> None:
+def _describe(path: str, method: str, operation: Json) -> None:
     responses: Json = operation["responses"]
     # The framework's own; ours is 400 with the problem document.
     if "HTTPValidationError" in str(responses.get("422", "")):
@@ -46,10 +47,13 @@ def _describe(method: str, operation: Json) -> None:
     if operation.get("tags") == ["Health"]:
         operation["security"] = []
         return
+    # Ingestion puts everything into problem documents.
+    gateway = [] if path.startswith(INGESTION_PATH) else [_GATEWAY]
     of_body = [_PLATFORM] if method in _WITH_BODY else []
-    _answer(responses, "400", "The request is malformed.", [_PROBLEM, _GATEWAY, *of_body])
-    _answer(responses, "401", "The access token is not valid.", [_GATEWAY])
-    _answer(responses, "403", "The caller may not do this.", [_PROBLEM, _GATEWAY])
+    _answer(responses, "400", "The request is malformed.", [_PROBLEM, *gateway, *of_body])
+    _answer(responses, "401", "The access token is not valid.", gateway or [_PROBLEM])
+    if gateway:
+        _answer(responses, "403", "The caller may not do this.", [_PROBLEM, *gateway])
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -16,7 +16,9 @@ from app.adapters.kafka.update_fields import (
     FIRST_MS,
     InputRecord,
     check_identities,
+    checked_event_id,
     checked_name,
+    external_membership,
     header_text,
     key_text,
     milliseconds,
@@ -26,7 +28,14 @@ from app.adapters.kafka.update_fields import (
     wrong_type,
 )
 from app.domain.errors import InvalidUpdate
-from app.domain.model import JsonObject, Origin, ProfileKey, ProfileUpdate, Tenant
+from app.domain.model import (
+    ExternalMembership,
+    JsonObject,
+    Origin,
+    ProfileKey,
+    ProfileUpdate,
+    Tenant,
+)
 from app.domain.partitioning import murmur2
 
 FORWARDED_FROM = "forwarded-from"
@@ -124,6 +133,9 @@ class UpdateDecoder:
         update = cast(ProfileUpdate, update)
         attributes, event, identities = get("attributes"), get("event"), get("identityMap")
         event_id, stamp = get("eventId"), get("timestamp")
+        if "externalMembership" in document:
+            told = external_membership(document)
+            return _filled(update, checked_event_id(event_id), None, None, told)
         at_ms = record.timestamp if stamp is None else milliseconds(stamp, "timestamp")
         if event is not None:
             if type(event) is not dict:
@@ -134,11 +146,11 @@ class UpdateDecoder:
             update.event_ms = at_ms if stamp is None else milliseconds(stamp, "event.timestamp")
         if attributes is not None and type(attributes) is not dict:
             raise wrong_type("attributes", "an object", attributes)
-        if event_id is not None and type(event_id) is not str:
-            raise wrong_type("eventId", "a string", event_id)
+        checked_event_id(event_id)
         if attributes is None and event is None:
             raise InvalidUpdate(
-                "neither attributes nor event is there: send at least one of them",
+                "neither attributes nor event is there: send at least one of them, or an"
+                " externalMembership",
                 code="empty-update",
             )
         if identities is not None:
@@ -286,6 +298,7 @@ def _filled(
     event_id: str | None,
     attributes: JsonObject | None,
     event: JsonObject | None,
+    external: ExternalMembership | None = None,
 ) -> ProfileUpdate:
     if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID_CHARACTERS:
         raise InvalidUpdate(
@@ -294,4 +307,6 @@ def _filled(
             code="invalid-event-id",
         )
     update.event_id, update.attributes, update.event = event_id, attributes, event
+    if external is not None:
+        update.external = external
     return update

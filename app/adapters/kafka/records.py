@@ -16,7 +16,7 @@ import orjson
 from app.adapters.kafka.codecs import FORWARDED_FROM
 from app.adapters.kafka.update_fields import InputRecord
 from app.domain.errors import InvalidUpdate
-from app.domain.model import SEGMENT_NAMESPACE, MembershipChange, Origin, ProfileKey
+from app.domain.model import MembershipChange, Origin, ProfileKey
 from app.domain.timestamps import iso_text
 
 BATCH_HEADER = "batch"
@@ -120,7 +120,7 @@ def change_record(topic: str, partition: int, change: MembershipChange) -> Outpu
         "sandboxName": sandbox,
         "profileId": profile_id,
         "segmentId": segment,
-        "segmentNs": SEGMENT_NAMESPACE,
+        "segmentNs": change.namespace,
         "definitionVersion": change.definition_version,
         "status": change.status,
         "previousStatus": change.previous_status,

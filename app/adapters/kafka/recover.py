@@ -23,7 +23,7 @@ from app.adapters.kafka.update_fields import KafkaRecord
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.partition_store import Argument, RedisPartitionStore
 from app.domain.errors import ConfigurationError
-from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Membership, ProfileKey, Tenant
+from app.domain.model import JsonObject, Membership, ProfileKey, Tenant
 from app.service.assignment import GroupPosition
 from app.service.restoration import restore_definitions, restored_state
 
@@ -268,7 +268,9 @@ class _Restorer:
         found = {}
         for segment_id, one in segments.items():
             if segment_id in ordinals and one.status is not None:
-                found[ordinals[segment_id]] = Membership(one.status, one.at_ms, one.sequence)
+                found[ordinals[segment_id]] = Membership(
+                    one.status, one.at_ms, one.sequence, one.until_ms
+                )
         return found
 
     def _go_on(self, meta: dict[str, Argument]) -> bytes:
@@ -301,7 +303,11 @@ def _profile_of(key: bytes | None) -> ProfileKey:
 def _statuses(value: Mapping[str, Any]) -> dict[str, PublishedStatus]:
     return {
         segment_id: PublishedStatus(
-            one["status"], milliseconds(one["lastQualificationTime"]), one["sequence"]
+            one["status"],
+            milliseconds(one["lastQualificationTime"]),
+            one["sequence"],
+            milliseconds(one["validUntil"]) if "validUntil" in one else 0,
         )
-        for segment_id, one in value["segmentMembership"].get(SEGMENT_NAMESPACE, {}).items()
+        for segments in value["segmentMembership"].values()
+        for segment_id, one in segments.items()
     }

@@ -24,11 +24,13 @@ class PublishedStatus(NamedTuple):
 
     Attributes:
         status: None with sequence 0: nothing was ever published.
+        until_ms: When a membership of an external audience ends by itself, where that is known.
     """
 
     status: Status | None
     at_ms: int
     sequence: int
+    until_ms: int = 0
 
 
 _Entry = tuple[str, str, str, str, Status | None, int, int]

@@ -497,6 +497,7 @@ class Stream:
             "applied": outcome.applied,
             "duplicate": outcome.duplicates,
             "expired": outcome.expired,
+            "unknown-audience": outcome.unknown,
             "dead-letter": work.dead,
             "forwarded": work.forwarded,
             "repeated": work.skipped,

@@ -16,7 +16,7 @@ from app.adapters.kafka.codecs import (
 )
 from app.adapters.kafka.update_fields import MAX_DEPTH
 from app.domain.errors import InvalidUpdate
-from app.domain.model import JsonObject, ProfileKey, Tenant
+from app.domain.model import ExternalMembership, JsonObject, ProfileKey, Tenant
 from app.domain.partitioning import partition_of
 from app.service.profile_updates import CheckedUpdate, MisdirectedUpdate, UpdateRecord
 
@@ -69,6 +69,23 @@ class WorkerCheck:
                 code="other-tenant",
             )
         return CheckedUpdate(UpdateRecord(profile_id, value, [], now_ms), found.event_id)
+
+    def membership(
+        self, key: ProfileKey, told: ExternalMembership, event_id: str, now_ms: int
+    ) -> UpdateRecord:
+        """See `UpdateCheck.membership`."""
+        value = {
+            "eventId": event_id,
+            "orgId": key.tenant.org_id,
+            "sandboxName": key.tenant.sandbox_name,
+            "profileId": key.profile_id,
+            "externalMembership": {
+                "audienceId": told.segment_id,
+                "status": "realized",
+                "validUntil": told.until_ms,
+            },
+        }
+        return UpdateRecord(key.profile_id, orjson.dumps(value), [], now_ms)
 
     def deletion(self, key: ProfileKey, now_ms: int) -> UpdateRecord:
         """See `UpdateCheck.deletion`."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from app.domain.errors import InvalidUpdate
-from app.domain.model import JsonObject
+from app.domain.model import ExternalMembership, JsonObject
 
 MAX_DEPTH = 100
 FIRST_MS = 0
@@ -122,6 +122,47 @@ def with_identities(attributes: JsonObject | None, identities: Any) -> JsonObjec
     """Merge an identity map into the attributes."""
     check_identities(identities, "identityMap")
     return {**(attributes or {}), "identityMap": identities}
+
+
+def checked_event_id(event_id: Any) -> str | None:
+    """Return an event id, if it is text or nothing."""
+    if event_id is not None and type(event_id) is not str:
+        raise wrong_type("eventId", "a string", event_id)
+    return event_id
+
+
+def external_membership(document: JsonObject) -> ExternalMembership:
+    """Return what an update says of an external audience; then it says nothing else.
+
+    Source: our decision (docs/decisions/0308).
+    """
+    others = [name for name in ("attributes", "event", "identityMap") if name in document]
+    if others:
+        raise InvalidUpdate(
+            f"externalMembership stands beside {', '.join(others)}: send it alone",
+            code="invalid-external-membership",
+        )
+    told = document["externalMembership"]
+    if type(told) is not dict:
+        raise wrong_type("externalMembership", "an object", told)
+    audience_id, status = told.get("audienceId"), told.get("status", "realized")
+    if type(audience_id) is not str:
+        raise wrong_type("externalMembership.audienceId", "the id of the audience", audience_id)
+    if status == "exited":
+        return ExternalMembership(audience_id, 0)
+    # `existing` is how it was once said (API reference, status semantics).
+    if status not in ("realized", "existing"):
+        raise InvalidUpdate(
+            f"externalMembership.status is {str(status)[:64]!r}: send realized or exited",
+            code="invalid-external-membership",
+        )
+    if "validUntil" not in told:
+        raise InvalidUpdate(
+            "externalMembership.validUntil is missing: say when the membership ends",
+            code="invalid-external-membership",
+        )
+    until_ms = milliseconds(told["validUntil"], "externalMembership.validUntil")
+    return ExternalMembership(audience_id, until_ms)
 
 
 def check_identities(identities: Any, where: str) -> None:

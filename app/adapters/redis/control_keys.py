@@ -91,6 +91,20 @@ class ControlKeys:
         """Sorted set: segment id by creation time in ms."""
         return self._of(tenant, "definition-order")
 
+    def external_order(self, tenant: Tenant) -> str:
+        """Sorted set: segment id of external audiences by creation time in ms."""
+        return self._of(tenant, "external-order")
+
+    def external(self, tenant: Tenant, part: str) -> str:
+        """One of the keys of imports.
+
+        Hashes: `operations` and `runs`, documents by id; `running`, run by segment id of the
+        audience. Sorted sets: `work`, what is unfinished by creation time in ms, `operation:<id>`
+        or `run:<id>`; `runs:<segment id>`, ids by creation time; `operation-order`.
+        `lease:<work>`: who is at it.
+        """
+        return self._of(tenant, f"external-{part}")
+
     def names(self, tenant: Tenant) -> str:
         """Hash: segment id by name."""
         return self._of(tenant, "definition-names")
@@ -100,7 +114,10 @@ class ControlKeys:
         return self._of(tenant, f"definition-versions:{segment_id}")
 
     def evaluated(self, tenant: Tenant) -> str:
-        """Hash: `[ordinal, version, expression, name]` by id of the published; all workers need."""
+        """Hash: `[ordinal, version, expression, name]` by id of the published; all workers need.
+
+        That of an external audience has its namespace at the end.
+        """
         return self._of(tenant, "evaluated")
 
     def uses(self, tenant: Tenant) -> str:
@@ -109,6 +126,8 @@ class ControlKeys:
 
     def removed(self, tenant: Tenant) -> str:
         """Hash: `[ordinal, version, catalogue number, is inactive]` by segment id.
+
+        That of an external audience has its namespace at the end.
 
         Deleted definitions while `REMOVING`, inactive ones for as long as they are.
         """

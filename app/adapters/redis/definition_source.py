@@ -131,10 +131,10 @@ class RedisDefinitionSource:
 
 
 def _evaluated(segment_id: bytes, row: bytes) -> SegmentDefinition:
-    ordinal, version, expression, name = orjson.loads(row)
-    return SegmentDefinition(segment_id.decode(), ordinal, version, expression, name)
+    ordinal, version, expression, name, *more = orjson.loads(row)
+    return SegmentDefinition(segment_id.decode(), ordinal, version, expression, name, *more)
 
 
 def _removed(segment_id: bytes, stub: bytes) -> RemovedDefinition:
     ordinal, version, _, *more = orjson.loads(stub)
-    return RemovedDefinition(segment_id.decode(), ordinal, version, more == [True])
+    return RemovedDefinition(segment_id.decode(), ordinal, version, *more)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import orjson
 from redis.asyncio import Redis
@@ -16,22 +15,18 @@ from redis.asyncio import Redis
 from app.adapters.redis.backfill_progress import progress_of
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
+from app.adapters.redis.definition_codec import decoded, encoded, worker_row, worker_stub
 from app.adapters.redis.definition_scripts import PUT, REMOVE
 from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
 from app.domain.definitions import (
     BACKFILLING,
-    FAILED,
     INACTIVE,
-    LIVE,
-    OFF,
-    REMOVING,
     CatalogueHead,
     DefinitionWrite,
-    EvaluationMethods,
     StoredDefinition,
 )
 from app.domain.limits import DAY_MS
-from app.domain.model import Tenant
+from app.domain.model import SEGMENT_NAMESPACE, Tenant
 
 VERSIONS_KEPT_MS = 30 * DAY_MS
 """How long the versions of a removed definition can still be looked up."""
@@ -74,7 +69,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
                 pipeline.hgetall(keys.backfill(tenant))
                 *columns, since, reports = await pipeline.execute()
         found = {
-            segment_id: _decoded(document, pending=bool(pending), reason=reason)
+            segment_id: decoded(document, pending=bool(pending), reason=reason)
             for segment_id, document, pending, reason in zip(ids, *columns, strict=True)
             if document is not None
         }
@@ -87,7 +82,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
     ) -> tuple[int, list[StoredDefinition]]:
-        """Return how many there are, and `limit` of them from `offset` by creation time."""
+        """Return how many have an expression, and `limit` from `offset` by creation time."""
         order = self._keys.order(tenant)
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
@@ -98,9 +93,16 @@ class RedisDefinitionStore(RedisDefinitionSource):
         return total, list(found.values())
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition, oldest first."""
+        """Return every definition that has an expression, oldest first."""
+        return await self._in_order(tenant, self._keys.order(tenant))
+
+    async def external(self, tenant: Tenant) -> list[StoredDefinition]:
+        """Return every external audience, oldest first."""
+        return await self._in_order(tenant, self._keys.external_order(tenant))
+
+    async def _in_order(self, tenant: Tenant, order: str) -> list[StoredDefinition]:
         with redis_errors():
-            members = await self._redis.zrange(self._keys.order(tenant), 0, -1)
+            members = await self._redis.zrange(order, 0, -1)
         found = await self.get(tenant, [as_text(member) for member in members])
         return list(found.values())
 
@@ -131,7 +133,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
         current = (await self.get(tenant, [segment_id])).get(segment_id)
         with redis_errors():
             rows = await self._redis.hgetall(self._keys.versions(tenant, segment_id))
-        found = [_decoded(row, pending=False, reason=None) for row in rows.values()]
+        found = [decoded(row, pending=False, reason=None) for row in rows.values()]
         found.sort(key=lambda definition: definition.version)
         if current is None:
             return found
@@ -143,6 +145,13 @@ class RedisDefinitionStore(RedisDefinitionSource):
         found = {one.ordinal: one.segment_id for one in loaded.definitions}
         found.update({one.ordinal: one.segment_id for one in loaded.removed if one.is_inactive})
         return found
+
+    async def namespaces(self, tenant: Tenant) -> dict[int, str]:
+        """Return by ordinal the namespace of memberships of those that are external."""
+        loaded = await self.load(tenant)
+        found = [(one.ordinal, one.namespace) for one in loaded.definitions]
+        found += [(one.ordinal, one.namespace) for one in loaded.removed]
+        return {ordinal: name for ordinal, name in found if name != SEGMENT_NAMESPACE}
 
     async def ordinals(self, tenant: Tenant) -> dict[int, str]:
         """Return the segment id of every ordinal ever given out, those of removed ones too."""
@@ -157,14 +166,14 @@ class RedisDefinitionStore(RedisDefinitionSource):
             False, with nothing written, when `head` is outdated.
         """
         new, previous, keys = write.definition, write.previous, self._keys
-        row = _row(new)
+        row = worker_row(new)
         number, tag = _next_tag(head) if _is_seen(new, previous) else (head.number, "")
         begins = previous is None or _begins(new, previous)
         is_pending = new.is_evaluated or (previous is not None and tag != "")
         names = [
             keys.catalogue(tenant),
             keys.definitions(tenant),
-            keys.order(tenant),
+            self._order_of(tenant, new),
             keys.names(tenant),
             keys.versions(tenant, new.segment_id),
             keys.evaluated(tenant),
@@ -183,13 +192,13 @@ class RedisDefinitionStore(RedisDefinitionSource):
             keys.changes,
             tenant_text(tenant),
             new.segment_id,
-            _encoded(new),
+            encoded(new),
             new.name,
             previous.name if previous else "",
             new.created_ms,
             new.version,
             row,
-            _stub(new, number),
+            worker_stub(new, number),
             orjson.dumps(new.uses) if new.uses else "",
             new.ordinal,
             number,
@@ -214,7 +223,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
         names = [
             keys.catalogue(tenant),
             keys.definitions(tenant),
-            keys.order(tenant),
+            self._order_of(tenant, definition),
             keys.names(tenant),
             keys.versions(tenant, segment_id),
             keys.evaluated(tenant),
@@ -237,10 +246,16 @@ class RedisDefinitionStore(RedisDefinitionSource):
             tag,
             _record_key(tenant, segment_id),
             VERSIONS_KEPT_MS,
-            _stub(definition, number, is_inactive=False),
+            worker_stub(definition, number, is_inactive=False),
         ]
         with redis_errors():
             return bool(await self._remove(keys=names, args=values))
+
+    def _order_of(self, tenant: Tenant, definition: StoredDefinition) -> str:
+        """Lists of definitions have no external audiences in them."""
+        if definition.external is None:
+            return self._keys.order(tenant)
+        return self._keys.external_order(tenant)
 
 
 def _next_tag(head: CatalogueHead) -> tuple[int, str]:
@@ -252,19 +267,6 @@ def _record_key(tenant: Tenant, segment_id: str) -> str:
     return f"{tenant_text(tenant)}/{segment_id}"
 
 
-def _row(definition: StoredDefinition) -> bytes:
-    """All of a definition that workers see: equal rows need no new tag. Empty: they see none."""
-    if not definition.is_evaluated:
-        return b""
-    row = (definition.ordinal, definition.version, definition.expression, definition.name)
-    return orjson.dumps(row)
-
-
-def _stub(definition: StoredDefinition, number: int, *, is_inactive: bool = True) -> bytes:
-    """What stays known of a definition that left the evaluated set with a catalogue number."""
-    return orjson.dumps((definition.ordinal, definition.version, number, is_inactive))
-
-
 def _is_seen(new: StoredDefinition, previous: StoredDefinition | None) -> bool:
     """Tell whether workers see a write.
 
@@ -272,7 +274,7 @@ def _is_seen(new: StoredDefinition, previous: StoredDefinition | None) -> bool:
     """
     if previous is None:
         return new.is_evaluated or new.lifecycle == INACTIVE
-    return _row(new) != _row(previous)
+    return worker_row(new) != worker_row(previous)
 
 
 def _begins(new: StoredDefinition, previous: StoredDefinition) -> bool:
@@ -280,22 +282,3 @@ def _begins(new: StoredDefinition, previous: StoredDefinition) -> bool:
     if previous.is_evaluated != new.is_evaluated:
         return True
     return new.is_evaluated and previous.version != new.version
-
-
-def _encoded(definition: StoredDefinition) -> bytes:
-    document = asdict(definition)
-    del document["state"], document["state_reason"], document["progress"]
-    return orjson.dumps(document)
-
-
-def _decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefinition:
-    fields = orjson.loads(document)
-    fields["methods"] = EvaluationMethods(**fields["methods"])
-    fields["uses"] = tuple(fields["uses"])
-    fields["labels"] = tuple(fields.get("labels", ()))
-    definition = StoredDefinition(**fields)
-    if not definition.is_evaluated:
-        return replace(definition, state=REMOVING if pending else OFF)
-    if reason is not None:
-        return replace(definition, state=FAILED, state_reason=reason.decode())
-    return replace(definition, state=BACKFILLING if pending else LIVE)

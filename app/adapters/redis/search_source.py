@@ -58,10 +58,11 @@ class RedisSearchSource(RedisDefinitionSource):
     def decode(stored: bytes) -> SearchDocument:
         """Return what can be searched of a stored definition."""
         fields = orjson.loads(stored)
+        external = fields.get("external")
         return SearchDocument(
-            namespace=SEGMENT_NAMESPACE,
+            namespace=external["namespace"] if external else SEGMENT_NAMESPACE,
             entity_id=fields["segment_id"],
-            source_id=fields["segment_id"],
+            source_id=external["audience_id"] if external else fields["segment_id"],
             name=fields["name"],
             description=fields["description"],
             created_ms=fields["created_ms"],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 
+import httpx
 import pytest
 
 from app.engine.profile import ProfileState
 from app.engine.tables import Detail, DetailTable
 from tests.integration.cli.control_harness import Control, Done
+from tests.integration.http.harness import AUDIENCES
 
 pytestmark = pytest.mark.redis
 FRESH_S = 10.0
@@ -179,3 +181,17 @@ def test_a_profile_that_is_not_there_is_status_1(control: Control) -> None:
     done = control.run("profiles", "membership", "a/b c")
     assert (done.status, "[SEG-PROFILE-NOT-FOUND-404]" in done.err) == (1, True)
     assert "'a/b c'" in done.err
+
+
+def test_imports_are_started_and_listed(control: Control) -> None:
+    body = {"audienceId": "a", "name": "outside", "type": "ExternalSegment"}
+    answer = httpx.post(control.url + AUDIENCES, json=body, headers=control.plane.headers())
+    one = answer.json()["id"]
+
+    assert control.good("audiences", "runs", one).err == "There are no runs of this audience.\n"
+    refused = control.run("audiences", "import", one, "--since", "2026-01-05")
+    assert (refused.status, refused.out) == (1, "")
+    assert "the audience has no source" in refused.err
+    wrong = control.run("audiences", "import", one, "--until", "soon")
+    assert (wrong.status, "--until" in wrong.err) == (2, True)
+    assert "type" not in control.good("audiences", "get", one).err

@@ -20,9 +20,13 @@ from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
 from app.adapters.http.definitions import now_ms
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.imports.runner import ImportRunner
+from app.adapters.imports.sources import FileSources
+from app.adapters.imports.wiring import ExternalWiring, external_parts
 from app.adapters.kafka.update_check import WorkerCheck
 from app.adapters.kafka.update_producer import UpdateProducer, UpdateTarget
 from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.external_store import RedisExternalStore
 from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.keys import PartitionKeys
 from app.adapters.redis.preview_store import RedisPreviewStore
@@ -111,7 +115,10 @@ async def nothing() -> AsyncIterator[None]:
 
 @dataclass
 class Plane:
-    """One control plane; `tenant` is the one of `headers`. Its `keeper` is not running."""
+    """One control plane; `tenant` is the one of `headers`.
+
+    Its `keeper` and its `importer` are not running.
+    """
 
     redis: Redis
     prefix: str
@@ -121,6 +128,8 @@ class Plane:
     keeper: SearchKeeper
     metrics: HttpMetrics
     jobs: RedisJobStore
+    importer: ImportRunner
+    imports: RedisExternalStore
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -183,6 +192,9 @@ async def running_plane(
     deadline_s: float = 10.0,
     starter: JobStarter | None = None,
     preview_limits: PreviewLimits = PREVIEW_LIMITS,
+    partitions: int = PARTITIONS,
+    sources: FileSources | None = None,
+    **imports: Any,
 ) -> AsyncIterator[Plane]:
     """Serve in this process; only updates and deletions of profiles need Kafka.
 
@@ -200,17 +212,30 @@ async def running_plane(
     jobs = Jobs(job_store, store, lambda: str(uuid.uuid4()), now_ms)
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
-    target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=PARTITIONS)
+    target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=partitions)
     producer = UpdateProducer(target, metrics, deadline_s=deadline_s)
-    profiles = Profiles(RedisProfileReader(redis, prefix, PARTITIONS), store, RETENTION_MS)
+    profiles = Profiles(RedisProfileReader(redis, prefix, partitions), store, RETENTION_MS)
+    definitions = Definitions(store, lambda: str(uuid.uuid4()))
+    check = WorkerCheck(topic, partitions, MAX_RECORD_BYTES)
+    import_store = RedisExternalStore(redis, prefix, partitions, topic)
+    external, importer = external_parts(
+        ExternalWiring(
+            store=import_store,
+            definitions=definitions,
+            sources=sources or FileSources(None),
+            check=check,
+            log=producer,
+            poll_s=0.05,
+            **imports,
+        )
+    )
     application = create_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
-            definitions=Definitions(store, lambda: str(uuid.uuid4())),
+            definitions=definitions,
+            external=external,
             profiles=profiles,
-            updates=ProfileUpdates(
-                profiles, WorkerCheck(topic, PARTITIONS, MAX_RECORD_BYTES), producer
-            ),
+            updates=ProfileUpdates(profiles, check, producer),
             jobs=jobs,
             schedules=Schedules(
                 RedisScheduleStore(redis, prefix), store, starter or jobs, lambda: str(uuid.uuid4())
@@ -238,7 +263,18 @@ async def running_plane(
         ),
         "0",
     )
-    plane = Plane(redis, prefix, org_id, application, store, keeper, metrics, job_store)
+    plane = Plane(
+        redis,
+        prefix,
+        org_id,
+        application,
+        store,
+        keeper,
+        metrics,
+        job_store,
+        importer,
+        import_store,
+    )
     async with producer.running():
         try:
             yield plane

@@ -128,7 +128,11 @@ PARAMETERS = {
 }
 
 # Fields that the document's schemas lack, of definitions and of audiences.
-GUIDES_ONLY = {"sandbox", "baselineTime", "lastModifiedBy"}
+GUIDES_ONLY = {
+    *("sandbox", "baselineTime", "lastModifiedBy"),
+    # Of external audiences.
+    *("dependents", "dependencies", "ttlInDays", "audienceMeta", "_etag"),
+}
 SEARCH_VERSION = "x-ups-search-version"
 EXTENSIONS = {
     "version",
@@ -145,7 +149,6 @@ NOT_HERE = {
     "UPAPI-113740-403",  # every organisation may use audiences
     "UPAPI-113752-403",  # labels are kept; nobody's access is decided by them
     "UPAPI-113751-500",
-    "UPLIB-101554-503",  # of external audiences with a dataset
 }
 
 
@@ -339,10 +342,22 @@ async def test_the_published_examples_of_audiences_are_taken(
     replacement = examples["UpdateAudiencePQL"]["value"] | {"audienceId": one["id"]}
     replaced = await client.put(path, json=replacement)
     assert {name: replaced.json()[name] for name in replacement} == replacement
-    # That of an external audience, which this version does not take.
-    refused = await client.put(path, json=examples["UpdateAudienceName"]["value"])
-    assert refused.status_code == 400
-    assert "external audiences are not taken" in refused.json()["title"]
+
+    # Those of external audiences name a dataset, of which nothing is known here.
+    asked = examples["CreateExternalAudienceRequestBody"]["value"]
+    refused = await client.post(AUDIENCES, json=asked)
+    assert refused.json()["type"].endswith("UPLIB-101554-503")
+    made = await client.post(AUDIENCES, json={**asked, "datasetId": None})
+    assert made.status_code == 201, made.text
+    external = made.json()
+    only_documented_fields(published, external, "ExternallyGeneratedAudience")
+    written = {name: one for name, one in asked.items() if name not in ("datasetId", "lifecycle")}
+    assert {name: external[name] for name in written} == written
+    renamed = {**examples["UpdateAudienceName"]["value"], "datasetId": None}
+    replaced = await client.put(f"{AUDIENCES}/{external['id']}", json=renamed)
+    assert replaced.status_code == 200, replaced.text
+    del renamed["datasetId"]
+    assert {name: replaced.json()[name] for name in renamed} == renamed
 
 
 async def test_every_answer_about_jobs_has_the_published_shape(
@@ -523,6 +538,7 @@ async def test_refusals_have_the_published_types(
         await client.patch(path, json=[add("/lifecycleState", "deleted")]),
         await client.put(path, json=audience_body("x", namespace="AAM")),
         await client.post(AUDIENCES, json={}),
+        await client.post(AUDIENCES, json={"type": "ExternalSegment", "datasetId": "d"}),
         await client.get(f"{AUDIENCES}/none"),
         await client.delete(path),
         await client.post(f"{AUDIENCES}/bulk-get", json={"ids": []}),

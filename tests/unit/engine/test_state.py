@@ -189,7 +189,7 @@ def test_changes_are_appended_to_large_states_until_they_are_half_their_size() -
     assert is_appendable(state, base_bytes)
 
 
-@pytest.mark.parametrize("packed", [b"", b"\x00\x90", b"\x03\x90", b"{}"])
+@pytest.mark.parametrize("packed", [b"", b"\x00\x90", b"\x04\x90", b"{}"])
 def test_another_version_is_refused_with_what_to_do(packed: bytes) -> None:
     with pytest.raises(ConfigurationError, match=r"state version .*run the version"):
         decode(packed)

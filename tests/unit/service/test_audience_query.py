@@ -12,10 +12,12 @@ from app.domain.definitions import (
     EvaluationMethods,
 )
 from app.domain.errors import UserError
+from app.domain.external import ExternalAudience
 from app.domain.model import JsonObject, Tenant
 from app.service.audience_document import (
     AUDIENCE_FIELDS,
     EDITABLE,
+    EXTERNAL_EDITABLE,
     audience_document,
     editable_document,
 )
@@ -119,7 +121,10 @@ def test_every_sort_field_sorts() -> None:
 
 def test_the_fields_that_are_filtered_by_are_those_of_an_audience() -> None:
     on_its_way = replace(BASE, state=BACKFILLING, progress=BackfillProgress(1, 2, 50))
-    assert set(show(BASE)) | set(show(on_its_way)) == AUDIENCE_FIELDS
+    external = replace(BASE, external=ExternalAudience(linked={}, meta={}))
+    shown = (BASE, on_its_way, external)
+    assert {name for one in shown for name in show(one)} == AUDIENCE_FIELDS
+    assert set(editable_document(TENANT, external)) == set(EXTERNAL_EDITABLE)
     assert tuple(editable_document(TENANT, BASE)) == EDITABLE
 
 

@@ -10,7 +10,14 @@ from app.domain.model import Membership, MembershipChange, ProfileKey, Status
 from app.engine.catalogue import compile_catalogue
 from app.engine.state_codec import decode
 from app.service.restoration import restored_state
-from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
+from tests.property.engine_model import (
+    BASE_MS,
+    EXTERNAL,
+    TENANT,
+    Store,
+    definition_set,
+    make_update,
+)
 
 TEXTS = ['city = "Oslo"', "n > 3", 'not (city = "Oslo")', "xEvent.count() >= 1"]
 KEY = ProfileKey(TENANT, "p")
@@ -46,6 +53,16 @@ def follow(change: MembershipChange, sequences: dict[str, int], status: dict[str
     assert change.status != change.previous_status
     sequences[change.segment_id] = change.sequence
     status[change.segment_id] = change.status
+
+
+def test_a_restored_membership_of_an_external_audience_ends_in_its_time() -> None:
+    store = Store([EXTERNAL, "age > 1"], EngineLimits(), 0)
+    store.states[KEY] = restored_state({0: Membership("realized", BASE_MS, 3, BASE_MS + 50)})
+    first = store.apply([make_update(KEY, 1, BASE_MS + 1, attributes={"age": 2})], BASE_MS + 1)
+    assert [one.segment_id for one in first.changes] == ["s1"]
+    (left,) = store.apply([], BASE_MS + 60, idle=True).changes
+    assert (left.segment_id, left.status, left.sequence) == ("s0", "exited", 4)
+    assert (left.at_ms, left.cause.kind) == (BASE_MS + 50, "time")
 
 
 def test_nothing_but_memberships_is_known() -> None:

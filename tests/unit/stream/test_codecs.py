@@ -8,7 +8,7 @@ import pytest
 from app.adapters.kafka import codecs
 from app.adapters.kafka.codecs import Forward, InputRules, UpdateDecoder
 from app.domain.errors import InvalidUpdate
-from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
+from app.domain.model import ExternalMembership, Origin, ProfileKey, ProfileUpdate, Tenant
 from app.domain.partitioning import partition_of
 
 PARTITIONS = 4
@@ -74,6 +74,21 @@ def test_everything_that_an_update_can_name(decoder):
         "a": None,
         "identityMap": {"Email": [{"id": "a@b.c", "primary": True}]},
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "until_ms"),
+    [
+        ({"audienceId": "a", "validUntil": "2026-01-05T10:00:00Z"}, AT),
+        ({"audienceId": "a", "validUntil": AT, "status": "existing"}, AT),
+        ({"audienceId": "a", "validUntil": AT, "status": "exited"}, 0),
+        ({"audienceId": "a", "status": "exited"}, 0),
+    ],
+)
+def test_an_update_tells_a_membership_of_an_external_audience(decoder, told, until_ms):
+    found = decode(decoder, {"eventId": "run-1", "externalMembership": told})
+    assert found.external == ExternalMembership("a", until_ms)
+    assert (found.event_id, found.attributes, found.event) == ("run-1", None, None)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +178,22 @@ def test_a_forwarded_record_is_not_forwarded_again(decoder):
         ({}, "empty-update"),
         ({"identityMap": {}}, "empty-update"),
         ({"attributes": None, "event": None}, "empty-update"),
+        ({"externalMembership": None}, "wrong-type"),
+        ({"externalMembership": {"validUntil": 1}}, "wrong-type"),
+        ({"externalMembership": {"audienceId": 7, "validUntil": 1}}, "wrong-type"),
+        ({"externalMembership": {"audienceId": "a"}}, "invalid-external-membership"),
+        (
+            {"externalMembership": {"audienceId": "a", "status": "in", "validUntil": 1}},
+            "invalid-external-membership",
+        ),
+        (
+            {"externalMembership": {"audienceId": "a", "validUntil": "soon"}},
+            "invalid-timestamp",
+        ),
+        (
+            {"externalMembership": {"audienceId": "a", "validUntil": 1}, "attributes": {}},
+            "invalid-external-membership",
+        ),
         ({"attributes": []}, "wrong-type"),
         ({"event": "x"}, "wrong-type"),
         ({"event": {"timestamp": True}}, "wrong-type"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.adapters.cli.control.audience_runs import import_members, show_runs
 from app.adapters.cli.control.bodies import (
     chosen,
     expression_object,
@@ -181,6 +182,31 @@ def delete_audience(session: Session, audience_id: AudienceId) -> None:
     """Remove an audience that no other one uses."""
     answer = session.api.send("DELETE", item(_COLLECTION, audience_id))
     session.out.done(answer, f"Audience {audience_id} was removed.")
+
+
+@command(group, "import")
+def import_audience(
+    session: Session,
+    audience_id: AudienceId,
+    since: Annotated[
+        str | None, typer.Option(help="Only files changed since then, ISO 8601. [default: all]")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Only files changed until then, ISO 8601.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until the members are in their profiles.")
+    ] = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Import the members of an external audience from its source."""
+    import_members(session, audience_id, (since, until), Patience(wait, timeout))
+
+
+@command(group, "runs")
+def list_runs(session: Session, audience_id: AudienceId) -> None:
+    """List the imports of an external audience, newest first."""
+    show_runs(session, audience_id)
 
 
 def _add(field: str, value: Any) -> JsonObject:

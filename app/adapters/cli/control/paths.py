@@ -7,6 +7,7 @@ from urllib.parse import quote
 from app.adapters.cli.control.failures import Usage
 
 BASE_PATH = "/data/core/ups"
+INGESTION_PATH = "/data/core/ais"
 
 
 def item(collection: str, object_id: str, *rest: str) -> str:

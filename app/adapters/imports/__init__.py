@@ -1,0 +1,1 @@
+"""Reading the members of external audiences from files, in the background."""

@@ -1,0 +1,75 @@
+"""How definitions are stored: whole documents, and the rows that workers read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+
+from app.domain.definitions import (
+    BACKFILLING,
+    FAILED,
+    LIVE,
+    OFF,
+    REMOVING,
+    EvaluationMethods,
+    StoredDefinition,
+)
+from app.domain.external import ExternalAudience, ImportField, ImportSource
+
+
+def worker_row(definition: StoredDefinition) -> bytes:
+    """All of a definition that workers see: equal rows need no new tag. Empty: they see none."""
+    if not definition.is_evaluated:
+        return b""
+    row = (definition.ordinal, definition.version, definition.expression, definition.name)
+    return orjson.dumps((*row, *_namespace(definition)))
+
+
+def worker_stub(definition: StoredDefinition, number: int, *, is_inactive: bool = True) -> bytes:
+    """What stays known of a definition that left the evaluated set with a catalogue number."""
+    stub = (definition.ordinal, definition.version, number, is_inactive)
+    return orjson.dumps((*stub, *_namespace(definition)))
+
+
+def _namespace(definition: StoredDefinition) -> tuple[str, ...]:
+    return () if definition.external is None else (definition.external.namespace,)
+
+
+def encoded(definition: StoredDefinition) -> bytes:
+    """Return a definition as it is stored."""
+    document = asdict(definition)
+    del document["state"], document["state_reason"], document["progress"]
+    if definition.external is None:
+        del document["external"]
+    return orjson.dumps(document)
+
+
+def decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefinition:
+    """Return what `encoded` wrote, with its state."""
+    fields = orjson.loads(document)
+    fields["methods"] = EvaluationMethods(**fields["methods"])
+    fields["uses"] = tuple(fields["uses"])
+    fields["labels"] = tuple(fields.get("labels", ()))
+    if "external" in fields:
+        fields["external"] = external_from(fields["external"])
+    definition = StoredDefinition(**fields)
+    if not definition.is_evaluated:
+        return replace(definition, state=REMOVING if pending else OFF)
+    if reason is not None:
+        return replace(definition, state=FAILED, state_reason=reason.decode())
+    return replace(definition, state=BACKFILLING if pending else LIVE)
+
+
+def external_from(document: Any) -> ExternalAudience:
+    """Return the external part of a stored document."""
+    fields = [{**one, "labels": tuple(one["labels"])} for one in document["fields"]]
+    return ExternalAudience(
+        **document
+        | {
+            "fields": tuple(ImportField(**one) for one in fields),
+            "source": ImportSource(**document["source"]) if document["source"] else None,
+            "tags": tuple(document["tags"]),
+        }
+    )
