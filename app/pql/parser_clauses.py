@@ -9,7 +9,7 @@ from app.pql import ast
 from app.pql.ast import Declaration, Expr, OccursTail, Step, Unit
 from app.pql.precedence import ADD, BINARY, OR
 from app.pql.tokens import TokenCursor
-from app.pql.words import UNITS
+from app.pql.words import RESERVED, UNITS
 
 _COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _DIRECTIONS = frozenset({"before", "after", "from"})
@@ -80,11 +80,7 @@ class ClauseParser(ABC):
 
     def starts_comprehension(self) -> bool:
         """Tell `select X from …` from a field or method called `select`."""
-        return (
-            self.cursor.word() in {"select", "exists", "forall"}
-            and self.cursor.peek(1).kind == "name"
-            and self.cursor.word(2) == "from"
-        )
+        return self.cursor.word() in {"select", "exists", "forall"} and self._declares(1)
 
     def comprehension(self) -> Expr:
         """Read `select`, `exists` or `forall` with its declarations."""
@@ -97,9 +93,15 @@ class ClauseParser(ABC):
         """Tell `sum e over X from …` from a field or method called `sum`."""
         if self.cursor.word() not in {"sum", "average", "min", "max"}:
             return False
-        if self.cursor.peek(1).kind == "name" and self.cursor.word(2) == "from":
+        if self._declares(1):
             return True
         return self.cursor.has_word("over") and self._finds_over()
+
+    def _declares(self, ahead: int) -> bool:
+        """Tell `X from` ahead; `sum occurs from now` is about a field called `sum`."""
+        is_name = self.cursor.peek(ahead).kind == "name"
+        is_free = self.cursor.word(ahead) not in RESERVED
+        return is_name and is_free and self.cursor.word(ahead + 1) == "from"
 
     def _finds_over(self) -> bool:
         depth = 0
@@ -118,7 +120,7 @@ class ClauseParser(ABC):
         start = self.cursor.token.span.start
         kind: Any = self.cursor.take().text.lower()
         value = None
-        if not (self.cursor.token.kind == "name" and self.cursor.word(1) == "from"):
+        if not self._declares(0):
             value = self.expression(ADD)
             self.cursor.need_word("over", "between the value and the declarations")
         declarations = self._declarations()
@@ -126,11 +128,7 @@ class ClauseParser(ABC):
 
     def _declarations(self) -> tuple[Declaration, ...]:
         found = [self._declaration()]
-        while (
-            self.cursor.symbol() == ","
-            and self.cursor.peek(1).kind == "name"
-            and self.cursor.word(2) == "from"
-        ):
+        while self.cursor.symbol() == "," and self._declares(1):
             self.cursor.take()
             found.append(self._declaration())
         return tuple(found)

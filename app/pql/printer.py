@@ -6,6 +6,7 @@ as `$1.path` inside item scopes, `ItemRef` as a bare field, `^.field` or `this`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,9 @@ from app.pql.precedence import AND as AND_LEVEL
 from app.pql.words import PER_ITEM_METHODS, PLURALS, RESERVED
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+_KEYWORD = re.compile(r"\b(sum|average|min|max|select|exists|forall)\b", re.IGNORECASE)
+_MISLEADING = re.compile(r"from\b|.*\bover\b", re.IGNORECASE | re.DOTALL)
 
 
 def to_text(expression: Node) -> str:
@@ -169,9 +173,17 @@ class _Printer:
     def _bound(self, declarations: tuple[ast.Declaration, ...], value: Expr | None) -> str:
         bound_before = len(self._variables)
         texts = [self.node(declaration, WHOLE) for declaration in declarations]
-        prefix = "" if value is None else f"{self.node(value, ADD)} over "
+        declared = ", ".join(texts)
+        prefix = "" if value is None else f"{self._summed(value, declared)} over "
         del self._variables[bound_before:]
-        return prefix + ", ".join(texts)
+        return prefix + declared
+
+    def _summed(self, value: Expr, declared: str) -> str:
+        text = self.node(value, ADD)
+        # A field called `sum` or `select` would begin a clause of its own, where the variable is
+        # called `from` or another `over` comes later.
+        is_read_wrong = _KEYWORD.search(text) and _MISLEADING.match(declared)
+        return f"({text})" if is_read_wrong else text
 
     def declaration(self, node: ast.Declaration) -> str:
         text = f"{node.variable} from {self.node(node.source, ADD)}"

@@ -228,3 +228,19 @@ def test_rendering_underlines_the_place() -> None:
 )
 def test_printing_uses_few_parentheses(text: str, printed: str) -> None:
     assert to_text(parse(text)) == printed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sum (sum) over over from from",
+        "sum (sum) over over from this",
+        "sum (sum.x + 1) over X from over",
+        "sum (sum) over from from this",
+        "sum (select) over from from this",
+        "sum occurs from this",
+    ],
+)
+def test_fields_with_the_names_of_keywords_are_printed_as_they_are_read(text: str) -> None:
+    tree = parse(text)
+    assert parse(to_text(tree)) == tree
