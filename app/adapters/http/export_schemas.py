@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
 
 from app.adapters.http.job_schemas import MAX_SEGMENTS
-from app.adapters.http.schemas import Body, Line, SchemaClass
+from app.adapters.http.schemas import Line, SchemaClass, StrictBody
 from app.domain.errors import UserError
 from app.domain.exports import EventSelection
 from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Status
@@ -87,12 +86,6 @@ FieldList = Annotated[
 SegmentStatus = Annotated[Literal["realized", "exited"], BeforeValidator(_checked_status)]
 
 
-class StrictBody(Body):
-    """A body in which every field is looked at."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
-
-
 class ExportedSegment(StrictBody):
     """A segment whose members are exported."""
 
@@ -146,7 +139,7 @@ class EventFilter(StrictBody):
     to_ingest_timestamp: Instant | None = Field(default=None, description="None after this.")
 
 
-class EventList(StrictBody):
+class ExportedEvents(StrictBody):
     """The kept events of each profile."""
 
     fields: FieldList | None = None
@@ -156,7 +149,7 @@ class EventList(StrictBody):
 class AdditionalFields(StrictBody):
     """What is exported beside the profile record."""
 
-    event_list: EventList | None = None
+    event_list: ExportedEvents | None = None
 
 
 class Destination(StrictBody):

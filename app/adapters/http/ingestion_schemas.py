@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
-from pydantic.alias_generators import to_camel
 
-from app.adapters.http.schemas import Body, Line, Name, Prose
+from app.adapters.http.schemas import Line, Name, Prose, StrictBody
 from app.domain.definitions import StoredDefinition
 from app.domain.external import (
     CUSTOM_UPLOAD,
@@ -45,12 +44,6 @@ Seconds = Annotated[
     int, Field(ge=0, lt=_LAST_S, strict=True, description="Epoch seconds, not milliseconds.")
 ]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-
-
-class StrictBody(Body):
-    """Refuses what it does not know."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
 
 class FieldBody(StrictBody):

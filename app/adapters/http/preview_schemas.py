@@ -129,7 +129,7 @@ class PreviewShown(Body):
     page: PreviewPageInfo
 
 
-class NamespaceCount(Body):
+class EstimatedNamespace(Body):
     """Matches with an identity in a namespace."""
 
     namespace_id: str
@@ -161,7 +161,7 @@ class EstimateShown(Body):
     profiles_read_so_far: int
     profiles_matched_so_far: int
     profiles_skipped: int = Field(description="Those that could not be evaluated.")
-    estimated_namespace_distribution: list[NamespaceCount]
+    estimated_namespace_distribution: list[EstimatedNamespace]
     state: str = Field(description="`RUNNING`, `RESULT_READY`, `FAILED`.")
     standard_error: int = Field(description="Of `estimatedSize`, in profiles; 0 when exact.")
     error: EstimateError

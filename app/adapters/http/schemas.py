@@ -62,6 +62,12 @@ class Body(BaseModel):
     )
 
 
+class StrictBody(Body):
+    """A body in which every field is looked at: what is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Enabled(Body):
     """One evaluation method."""
 

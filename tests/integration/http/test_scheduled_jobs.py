@@ -169,7 +169,7 @@ async def test_a_run_leaves_out_what_workers_cannot_compile(plane: Plane) -> Non
 async def test_a_full_queue_is_429_to_a_trigger_and_makes_a_firing_wait(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.service.jobs.MOST_UNFINISHED", 1)
+    monkeypatch.setattr("app.service.kept_jobs.MOST_UNFINISHED", 1)
     client = plane.client()
     await started(client, await definition(client, "one"))
     schedule = await created(client)
