@@ -98,7 +98,9 @@ class Stage:
             store = RedisDefinitionStore(redis, self.names.redis_key_prefix)
             tenant = Tenant(self.names.org_id, SANDBOX)
             for ordinal, (segment_id, text) in enumerate(definition_texts(self.definitions)):
-                write = DefinitionWrite(_stored(segment_id, ordinal, text), {"id": segment_id})
+                write = DefinitionWrite(
+                    stored_definition(segment_id, ordinal, text), {"id": segment_id}
+                )
                 if not await store.put(tenant, await store.head(tenant), write):
                     raise RuntimeError(f"{segment_id} was not stored")
         finally:
@@ -164,7 +166,8 @@ class Stage:
         return self._worker.log_text()
 
 
-def _stored(segment_id: str, ordinal: int, text: str) -> StoredDefinition:
+def stored_definition(segment_id: str, ordinal: int, text: str) -> StoredDefinition:
+    """Return a published definition as the store has it."""
     now = wall_ms()
     return StoredDefinition(
         segment_id=segment_id,
