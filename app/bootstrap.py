@@ -115,6 +115,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.redis.external_store import RedisExternalStore
     from app.adapters.redis.job_source import RedisJobSource
     from app.adapters.redis.job_store import RedisJobStore
+    from app.adapters.redis.metric_store import RedisMetricStore
     from app.adapters.redis.preview_store import RedisPreviewStore
     from app.adapters.redis.profile_reader import RedisProfileReader
     from app.adapters.redis.schedule_store import RedisScheduleStore
@@ -122,6 +123,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.search.keeper import SearchKeeper
     from app.domain.limits import DAY_MS
     from app.domain.previews import PreviewLimits
+    from app.service.audience_metrics import AudienceMetrics
     from app.service.definitions import Definitions
     from app.service.exports import Exports
     from app.service.firing import Firing, FiringParts
@@ -197,6 +199,7 @@ def build_api(settings: Settings) -> ASGIApp:
         authenticator=_authenticator(settings),
         definitions=definitions,
         external=external,
+        audience_metrics=AudienceMetrics(RedisMetricStore(redis, prefix), definitions),
         jobs=jobs,
         schedules=Schedules(
             schedule_store,

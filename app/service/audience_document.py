@@ -117,6 +117,14 @@ def audience_document(
     return document | {"version": version} | evaluation_fields(definition)
 
 
+def public_name(definition: StoredDefinition) -> tuple[str, str]:
+    """Return `audienceId` and `namespace` as an audience shows them."""
+    external = definition.external
+    if external is None:
+        return definition.segment_id, SEGMENT_NAMESPACE
+    return external.audience_id or definition.segment_id, external.namespace
+
+
 def _origin_fields(definition: StoredDefinition) -> JsonObject:
     """Return what tells an audience made here from an external one."""
     external = definition.external

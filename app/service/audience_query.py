@@ -43,6 +43,7 @@ class AudienceQuery:
         name, description: Parts of these texts, in any case; empty for any.
         entity_type: Class of the entities; empty for any.
         properties: Field, perhaps with a dotted path, and the text that it must equal.
+        with_metrics: Show what other systems told.
     """
 
     start: int = 0
@@ -52,6 +53,7 @@ class AudienceQuery:
     description: str = ""
     entity_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
+    with_metrics: bool = False
 
 
 def parse_property(text: str) -> tuple[str, str]:

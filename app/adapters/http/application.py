@@ -43,6 +43,7 @@ from app.adapters.http.routes import Routes
 from app.adapters.http.schedules import schedules_router
 from app.adapters.http.search import search_router
 from app.domain.errors import SegmentationError
+from app.service.audience_metrics import AudienceMetrics
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
 from app.service.exports import Exports
@@ -71,6 +72,7 @@ class Parts:
     profiles: Profiles
     updates: ProfileUpdates
     external: ExternalAudiences
+    audience_metrics: AudienceMetrics
     jobs: Jobs
     schedules: Schedules
     exports: Exports
@@ -107,7 +109,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(exports_router(parts.exports))
     api.include_router(previews_router(parts.previews))
     api.include_router(search_router(parts.search))
-    api.include_router(audiences_router(parts.definitions, parts.external))
+    api.include_router(audiences_router(parts.definitions, parts.external, parts.audience_metrics))
     api.include_router(ingestion_router(parts.external))
     api.include_router(entities_router(EntityAccess(parts.profiles)))
     api.include_router(profiles_router(parts.profiles, parts.updates))

@@ -193,6 +193,17 @@ class AudienceBulkGetBody(Body):
     ids: list[Reference] = Field(json_schema_extra={"minItems": 1, "maxItems": MAX_IDS})
 
 
+class Told(Body):
+    """What another system has counted, see `bulk-patch-metric`."""
+
+    type: str
+    job_id: str
+    id: str
+    data: dict[str, int]
+    create_epoch: int = Field(description="Epoch seconds.")
+    update_epoch: int = Field(description="Epoch seconds.")
+
+
 class Audience(Definition):
     """A segment definition seen as an audience."""
 
@@ -213,6 +224,8 @@ class Audience(Definition):
     lifecycle_state: str = Field(description=_LIFECYCLE)
     labels: list[str]
     namespace: str
+    metrics: Told | None = None
+    record_metrics: Told | None = None
 
 
 class ExternalSegment(Body):
@@ -245,6 +258,8 @@ class ExternalSegment(Body):
     version: int
     evaluation_state: str
     evaluation_progress: Progress | None = None
+    metrics: Told | None = None
+    record_metrics: Told | None = None
 
 
 class AudiencePage(Body):

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
+from app.adapters.http.audience_metrics import add_metric_call
 from app.adapters.http.audience_schemas import (
     Audience,
     AudienceBulkGetBody,
@@ -46,6 +47,7 @@ from app.service.audience_document import (
     audience_document,
     editable_document,
 )
+from app.service.audience_metrics import AudienceMetrics
 from app.service.audience_query import (
     AUDIENCE_SORT_FIELDS,
     AudienceQuery,
@@ -70,20 +72,22 @@ AudienceId = Annotated[
 ]
 
 
-def audiences_router(definitions: Definitions, external: ExternalAudiences) -> APIRouter:
+def audiences_router(
+    definitions: Definitions, external: ExternalAudiences, metrics: AudienceMetrics
+) -> APIRouter:
     """Return the routes of audiences."""
     # A taken name is 400 here.
     problems = {status: shown for status, shown in PROBLEMS.items() if status != 422}
     router = APIRouter(prefix=BASE_PATH, tags=["Audiences"], responses=problems)
+    _add_list(router, definitions, metrics)
     _add_collection(router, definitions, external)
-    _add_item(router, definitions, external)
+    add_metric_call(router, metrics)
+    _add_item(router, definitions, external, metrics)
     _add_changes(router, definitions, external)
     return router
 
 
-def _add_collection(
-    router: APIRouter, definitions: Definitions, external: ExternalAudiences
-) -> None:
+def _add_list(router: APIRouter, definitions: Definitions, metrics: AudienceMetrics) -> None:
     @router.get(_COLLECTION, responses={200: {"model": AudienceList}})
     async def list_audiences(request: Request, query: ListQuery) -> Response:
         """List audiences, newest first unless `sort` says otherwise; inactive ones are left out."""
@@ -95,8 +99,16 @@ def _add_collection(
             return audience_document(tenant, definition, asked_by)
 
         page = select_audiences(await definitions.all_audiences(tenant), query, show)
-        return json_response(_list_document(query, page, [show(one) for one in page.items]))
+        children = [show(one) for one in page.items]
+        if query.with_metrics:
+            known = await metrics.documents(tenant, page.items)
+            children = [one | known[str(one["id"])] for one in children]
+        return json_response(_list_document(query, page, children))
 
+
+def _add_collection(
+    router: APIRouter, definitions: Definitions, external: ExternalAudiences
+) -> None:
     @router.post(_COLLECTION, status_code=201, responses={201: {"model": AnyAudience}})
     async def create_audience(request: Request, body: NewAudience) -> Response:
         """Create an audience; a published one is evaluated within seconds."""
@@ -124,7 +136,12 @@ def _add_collection(
         return _bulk_answer(request_id_of(request), ids, documents)
 
 
-def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
+def _add_item(
+    router: APIRouter,
+    definitions: Definitions,
+    external: ExternalAudiences,
+    metrics: AudienceMetrics,
+) -> None:
     @router.get(_ITEM, responses={200: {"model": AnyAudience}})
     async def get_audience(request: Request, audience_id: AudienceId) -> Response:
         """Return one audience, inactive or not."""
@@ -141,6 +158,7 @@ def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAud
             await definitions.delete(tenant, audience_id)
         else:
             await external.delete(tenant, audience_id)
+        await metrics.forget(tenant, audience_id)
         return Response(status_code=204)
 
 
@@ -235,12 +253,9 @@ def _list_query(
     ] = "",
     with_metrics: Annotated[
         bool,
-        Query(alias="withMetrics", description="Of 2022; only `false`: there are no metrics."),
+        Query(alias="withMetrics", description="Show what `bulk-patch-metric` told."),
     ] = False,
 ) -> AudienceQuery:
-    if with_metrics:
-        text = "withMetrics: audiences have no metrics in this version; leave the parameter out"
-        raise UserError(text, code="invalid-parameter")
     return AudienceQuery(
         start=start,
         limit=limit,
@@ -249,6 +264,7 @@ def _list_query(
         description=description,
         entity_type=entity_type,
         properties=tuple(parse_property(text) for text in property or ()),
+        with_metrics=with_metrics,
     )
 
 
@@ -287,6 +303,8 @@ def _next_href(query: AudienceQuery, total: int) -> str:
         "entityType": query.entity_type,
     }
     parameters += [(name, text) for name, text in given.items() if text]
+    if query.with_metrics:
+        parameters.append(("withMetrics", "true"))
     return f"@{_COLLECTION}?{urlencode(parameters, safe=':,')}"
 
 

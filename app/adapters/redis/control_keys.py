@@ -91,6 +91,10 @@ class ControlKeys:
         """Sorted set: segment id by creation time in ms."""
         return self._of(tenant, "definition-order")
 
+    def audience_metrics(self, tenant: Tenant) -> str:
+        """Hash: what other systems told, by `<kind> <segment id>`."""
+        return self._of(tenant, "audience-metrics")
+
     def external_order(self, tenant: Tenant) -> str:
         """Sorted set: segment id of external audiences by creation time in ms."""
         return self._of(tenant, "external-order")

@@ -29,6 +29,7 @@ from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.adapters.redis.external_store import RedisExternalStore
 from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.keys import PartitionKeys
+from app.adapters.redis.metric_store import RedisMetricStore
 from app.adapters.redis.preview_store import RedisPreviewStore
 from app.adapters.redis.profile_reader import RedisProfileReader
 from app.adapters.redis.schedule_store import RedisScheduleStore
@@ -40,6 +41,7 @@ from app.domain.partitioning import partition_of
 from app.domain.previews import PreviewLimits
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
+from app.service.audience_metrics import AudienceMetrics
 from app.service.definitions import Definitions
 from app.service.exports import Exports
 from app.service.jobs import Jobs
@@ -234,6 +236,7 @@ async def running_plane(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=definitions,
             external=external,
+            audience_metrics=AudienceMetrics(RedisMetricStore(redis, prefix), definitions),
             profiles=profiles,
             updates=ProfileUpdates(profiles, check, producer),
             jobs=jobs,
