@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
 from app.adapters.http.metrics import HttpMetrics
+from app.adapters.waits import set_within
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.model import Tenant
 from app.domain.schedules import FAILED, OpenFiring, ScheduleRun
@@ -99,7 +100,8 @@ class ScheduleLoop:
         is_away = False
         while not self._stopping.is_set():
             try:
-                await asyncio.wait_for(self._firing.round(self._clock()), _ROUND_SECONDS)
+                async with asyncio.timeout(_ROUND_SECONDS):
+                    await self._firing.round(self._clock())
                 is_away = False
                 self._alive_at = time.monotonic()
             except Unavailable as error:
@@ -108,5 +110,4 @@ class ScheduleLoop:
                 is_away = True
             except Exception:
                 _log.exception("schedules-not-looked-at")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._poll_seconds)
+            await set_within(self._stopping, self._poll_seconds)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from app.adapters.waits import set_within
 from app.domain.errors import SegmentationError
 from app.domain.external import ExternalStore, Work
 from app.domain.model import Tenant
@@ -94,8 +95,7 @@ class ImportRunner:
                 self._is_away = True
             except Exception:
                 _log.exception("imports-not-looked-for")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._poll_s)
+            await set_within(self._wake, self._poll_s)
 
     async def _look(self) -> None:
         for tenant, work in await self._store.waiting():

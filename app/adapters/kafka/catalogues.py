@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 from app.adapters.kafka.metrics import WorkerMetrics
+from app.adapters.waits import set_within
 from app.domain.errors import Unavailable
 from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, Tenant
@@ -67,8 +67,7 @@ class CatalogueKeeper:
                     await self.refresh()
                 except Unavailable as error:
                     logger.warning("definitions: %s", error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._asked.wait(), CHECK_INTERVAL_S)
+                await set_within(self._asked, CHECK_INTERVAL_S)
                 self._asked.clear()
         finally:
             listener.cancel()

@@ -11,11 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from app.adapters.kafka.export_agent import ExportAgent
 from app.adapters.kafka.export_files import ExportFailed
 from app.adapters.kafka.owner import Owner
+from app.adapters.waits import set_within
 from app.domain.errors import Unavailable
 from app.domain.jobs import JobSource, JobTask
 from app.domain.model import Tenant
@@ -66,8 +66,7 @@ class JobAgent:
                     if not is_away:
                         logger.warning("jobs: %s", error)
                     is_away = True
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._asked.wait(), INTERVAL_S)
+                await set_within(self._asked, INTERVAL_S)
         finally:
             listener.cancel()
             await self._exports.close()

@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.scanning import FEW_RECORDS, LONGEST_WAIT_S
+from app.adapters.waits import set_within
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
@@ -100,8 +100,7 @@ class PreviewAgent:
                         logger.warning("previews: %s", error)
                     is_away = True
                 if not has_more:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._asked.wait(), INTERVAL_S)
+                    await set_within(self._asked, INTERVAL_S)
         finally:
             listener.cancel()
 

@@ -18,6 +18,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from app.adapters.kafka.patience import within
+from app.adapters.waits import set_within
 from app.domain.definitions import DefinitionRecord
 from app.domain.model import Tenant
 from app.domain.partitioning import partition_of
@@ -156,7 +157,8 @@ class Relay:
             self._alive_at = time.monotonic()
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._round(), _ROUND_SECONDS)
+                async with asyncio.timeout(_ROUND_SECONDS):
+                    await self._round()
                 failures = 0
             except Exception as error:
                 self._counters.failed()
@@ -172,8 +174,7 @@ class Relay:
         if failures:
             woken = self._stopping
             seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), seconds)
+        await set_within(woken, seconds)
 
     async def _let_go(self) -> None:
         await self._drop_producer()

@@ -27,6 +27,7 @@ from app.adapters.kafka.scanning import Scanning
 from app.adapters.kafka.slices import next_slice
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
+from app.adapters.waits import set_within
 from app.domain.errors import Fenced, SegmentationError, Unavailable
 from app.domain.model import ProfileKey
 from app.service.partition import Outcome
@@ -128,9 +129,7 @@ class Stream:
         if self._has_enough() or self._is_stopping:
             # The last poll was not taken yet: batches grow while a cycle runs.
             self._taken.clear()
-            try:
-                await asyncio.wait_for(self._taken.wait(), 0.1)
-            except TimeoutError:
+            if not await set_within(self._taken, 0.1):
                 return {}
         if not self._pace.is_full and not await self._ends_cycle():
             return {}
@@ -154,11 +153,7 @@ class Stream:
         What is read while a cycle runs waits for its end, and so does what comes after that: below
         full load, reading as late as can be gives fresher and fewer batches.
         """
-        try:
-            await asyncio.wait_for(self._ended.wait(), 0.1)
-        except TimeoutError:
-            return False
-        return True
+        return await set_within(self._ended, 0.1)
 
     def polled(self, partition: int, lease: int, position: Position, count: int) -> None:
         """Learn where a reader stands, see `transport.PollGate`."""
@@ -234,12 +229,8 @@ class Stream:
         await all_published(owners)
 
     async def _wait_for_records(self) -> None:
-        if not self._arrived.is_set():
-            try:
-                await asyncio.wait_for(self._arrived.wait(), _TICK_S)
-            except TimeoutError:
-                return
-        self._arrived.clear()
+        if self._arrived.is_set() or await set_within(self._arrived, _TICK_S):
+            self._arrived.clear()
 
     async def _cycle(self) -> None:
         self._cycles += 1

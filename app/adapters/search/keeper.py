@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import structlog
 
 from app.adapters.search.index import TenantIndex, TenantView
+from app.adapters.waits import set_within
 from app.domain.errors import Unavailable
 from app.domain.model import Tenant
 from app.domain.search import SearchDocument
@@ -168,8 +169,7 @@ class SearchKeeper:
             except Exception:
                 _log.exception("search-not-refreshed")
             await asyncio.sleep(PAUSE_SECONDS)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), CHECK_SECONDS - PAUSE_SECONDS)
+            await set_within(self._asked, CHECK_SECONDS - PAUSE_SECONDS)
 
     async def _listen(self, source: SearchSource) -> None:
         while True:

@@ -140,8 +140,10 @@ async def test_a_data_set_in_an_object_store(lone):
             "skip_instance_cache": True,
         }
         fs = fsspec.filesystem("s3", **options)
-        fs.mkdir("bucket")
-        lone.locations["members"] = Location("s3://bucket/members", options)
+        # The stores of a process share their buckets.
+        bucket = f"exports-{lone.names.id}"
+        fs.mkdir(bucket)
+        lone.locations["members"] = Location(f"s3://{bucket}/members", options)
         async with lone.working():
             await shop(lone)
             job = await lone.ended(
@@ -149,11 +151,11 @@ async def test_a_data_set_in_an_object_store(lone):
             )
         assert job["status"] == "SUCCEEDED", job
         fs.invalidate_cache()
-        _, rows = rows_of(fs, f"bucket/members/{job['destination']['batchId']}")
+        _, rows = rows_of(fs, f"{bucket}/members/{job['destination']['batchId']}")
         found = await lone.whole(str(job["id"]))
         assert in_order(map(as_record, rows)) == in_order(map(as_row, found))
         assert ids(found) == names(4)
-        assert fs.find("bucket/members/_staging") == []
+        assert fs.find(f"{bucket}/members/_staging") == []
     finally:
         server.stop()
 
