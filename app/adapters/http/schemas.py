@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from app.domain.definitions import EvaluationMethods
@@ -54,12 +61,24 @@ _OSLO_STORED: dict[str, Any] = {
 }
 
 
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Body(BaseModel):
     """Anything with JSON names; what is not known is not looked at."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", strict=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, given: Any) -> Any:
+        """Take 5.0 for 5, as JSON does, where the types are strict otherwise."""
+        if not isinstance(given, dict):
+            return given
+        return {name: _integral(value) for name, value in given.items()}
 
 
 class StrictBody(Body):

@@ -106,3 +106,12 @@ async def test_a_bad_body_is_told_where(
 ) -> None:
     sent = {"jobId": "job-77", "jobType": "AO", "resources": [row("a", 1)], **change}
     assert named in refusal(await client.post(CALL, json=sent), 400, "UPLIB-101206-500")
+
+
+async def test_a_whole_number_may_be_written_with_a_point(client: httpx.AsyncClient) -> None:
+    one = (await created_audience(client, "told"))["id"]
+    told = row(one, 0)
+    told["operations"][0]["value"] = {"totalProfiles": 900.0}
+    assert (await tell(client, told))[0]["status"] == 200
+    found = await listed(client, withMetrics="true")
+    assert found[one]["metrics"]["data"] == {"totalProfiles": 900}
