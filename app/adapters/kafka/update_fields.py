@@ -177,6 +177,8 @@ def check_identities(identities: Any, where: str) -> None:
         for item in items:
             if type(item) is not dict or type(item.get("id")) is not str:
                 raise wrong_type(f"{where}.{namespace}[]", "an object with a string `id`", item)
+            if type(item.get("primary", False)) is not bool:
+                raise wrong_type(f"{where}.{namespace}[].primary", "a boolean", item["primary"])
 
 
 def primary_identity(identities: Any) -> str:

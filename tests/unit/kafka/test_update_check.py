@@ -99,6 +99,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"event": {"timestamp": "soon"}}, "invalid-timestamp", "event.timestamp is 'soon'"),
     ({"attributes": {}, "timestamp": "2300-01-01"}, "invalid-timestamp", "outside the years"),
     ({"attributes": {}, "identityMap": {"E": [{}]}}, "wrong-type", "identityMap.E"),
+    (
+        {"attributes": {}, "identityMap": {"E": [{"id": "a", "primary": 1}]}},
+        "wrong-type",
+        "identityMap.E[].primary is a number",
+    ),
     ({"attributes": {"a": "x" * 1_000}}, "too-large", "the limit is 1000"),
     ({"attributes": DEEP}, "nested-too-deeply", "deeper than 100"),
     ({"header": {}, "body": {}}, "unknown-envelope", "body.xdmEntity"),
