@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
-from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, tenant_of
+from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, TOO_MANY_JOBS, tenant_of
 from app.adapters.http.definitions import MAX_LIMIT, now_ms
 from app.adapters.http.errors import json_response
 from app.adapters.http.schedule_schemas import (
@@ -117,12 +117,14 @@ def _add_segments(router: APIRouter, schedules: Schedules) -> None:
             }
         )
 
-    busy = {"model": Problem, "description": "Too many jobs are unfinished; try again later."}
-
     @router.post(
         f"{_COLLECTION}/trigger",
         response_class=Response,
-        responses={200: {"description": "Started; no body."}, 409: PROBLEMS[409], 429: busy},
+        responses={
+            200: {"description": "Started; no body."},
+            409: PROBLEMS[409],
+            **TOO_MANY_JOBS,
+        },
     )
     async def trigger_schedule(request: Request, body: ScheduleReference) -> Response:
         """Start the job of a schedule now, be it active or not."""
