@@ -118,6 +118,10 @@ def _parsed_stamp(stamp: str, where: str) -> int:
         ) from error
 
 
+def _milliseconds_if_there(stamp: Any, where: str) -> int | None:
+    return None if stamp is None else milliseconds(stamp, where)
+
+
 def with_identities(attributes: JsonObject | None, identities: Any) -> JsonObject:
     """Merge an identity map into the attributes."""
     check_identities(identities, "identityMap")
@@ -142,12 +146,14 @@ def external_membership(document: JsonObject) -> ExternalMembership:
             f"externalMembership stands beside {', '.join(others)}: send it alone",
             code="invalid-external-membership",
         )
+    _milliseconds_if_there(document.get("timestamp"), "timestamp")
     told = document["externalMembership"]
     if type(told) is not dict:
         raise wrong_type("externalMembership", "an object", told)
     audience_id, status = told.get("audienceId"), told.get("status", "realized")
     if type(audience_id) is not str:
         raise wrong_type("externalMembership.audienceId", "the id of the audience", audience_id)
+    until_ms = _milliseconds_if_there(told.get("validUntil"), "externalMembership.validUntil")
     if status == "exited":
         return ExternalMembership(audience_id, 0)
     # `existing` is how it was once said (API reference, status semantics).
@@ -156,12 +162,11 @@ def external_membership(document: JsonObject) -> ExternalMembership:
             f"externalMembership.status is {str(status)[:64]!r}: send realized or exited",
             code="invalid-external-membership",
         )
-    if "validUntil" not in told:
+    if until_ms is None:
         raise InvalidUpdate(
             "externalMembership.validUntil is missing: say when the membership ends",
             code="invalid-external-membership",
         )
-    until_ms = milliseconds(told["validUntil"], "externalMembership.validUntil")
     return ExternalMembership(audience_id, until_ms)
 
 
