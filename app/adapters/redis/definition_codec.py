@@ -17,6 +17,7 @@ from app.domain.definitions import (
     StoredDefinition,
 )
 from app.domain.external import ExternalAudience, ImportField, ImportSource
+from app.domain.model import EvaluationState
 
 
 def worker_row(definition: StoredDefinition) -> bytes:
@@ -48,6 +49,11 @@ def encoded(definition: StoredDefinition) -> bytes:
 
 def decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefinition:
     """Return what `encoded` wrote, with its state."""
+    return with_state(from_document(document), pending=pending, reason=reason)
+
+
+def from_document(document: Any) -> StoredDefinition:
+    """Return what `encoded` wrote; its state is stored elsewhere and not in it yet."""
     fields = orjson.loads(document)
     fields["methods"] = EvaluationMethods(**fields["methods"])
     fields["uses"] = tuple(fields["uses"])
@@ -55,11 +61,28 @@ def decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefi
     if "external" in fields:
         fields["external"] = external_from(fields["external"])
     definition = StoredDefinition(**fields)
+    return with_state(definition, pending=False, reason=None)
+
+
+def with_state(
+    definition: StoredDefinition, *, pending: bool, reason: bytes | None
+) -> StoredDefinition:
+    """Return a definition in the state that workers brought it to.
+
+    Args:
+        definition: As `from_document` returns it.
+        pending: Whether profiles have yet to be brought up to it.
+        reason: Why it failed, if it did.
+    """
     if not definition.is_evaluated:
-        return replace(definition, state=REMOVING if pending else OFF)
+        return _in(definition, REMOVING if pending else OFF)
     if reason is not None:
         return replace(definition, state=FAILED, state_reason=reason.decode())
-    return replace(definition, state=BACKFILLING if pending else LIVE)
+    return _in(definition, BACKFILLING if pending else LIVE)
+
+
+def _in(definition: StoredDefinition, state: EvaluationState) -> StoredDefinition:
+    return definition if definition.state == state else replace(definition, state=state)
 
 
 def external_from(document: Any) -> ExternalAudience:

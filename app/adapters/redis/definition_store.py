@@ -16,6 +16,7 @@ from app.adapters.redis.backfill_progress import progress_of
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_codec import decoded, encoded, worker_row, worker_stub
+from app.adapters.redis.definition_lists import DefinitionLists
 from app.adapters.redis.definition_scripts import PUT, REMOVE
 from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
 from app.domain.definitions import (
@@ -44,6 +45,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
 
     def __init__(self, redis: Redis, prefix: str = "seg") -> None:
         super().__init__(redis, prefix)
+        self._lists = DefinitionLists(redis, self._keys)
         self._put = redis.register_script(PUT)
         self._remove = redis.register_script(REMOVE)
 
@@ -94,17 +96,11 @@ class RedisDefinitionStore(RedisDefinitionSource):
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
         """Return every definition that has an expression, oldest first."""
-        return await self._in_order(tenant, self._keys.order(tenant))
+        return await self._lists.all(tenant, self._keys.order(tenant))
 
     async def external(self, tenant: Tenant) -> list[StoredDefinition]:
         """Return every external audience, oldest first."""
-        return await self._in_order(tenant, self._keys.external_order(tenant))
-
-    async def _in_order(self, tenant: Tenant, order: str) -> list[StoredDefinition]:
-        with redis_errors():
-            members = await self._redis.zrange(order, 0, -1)
-        found = await self.get(tenant, [as_text(member) for member in members])
-        return list(found.values())
+        return await self._lists.all(tenant, self._keys.external_order(tenant))
 
     async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
         """Return the id of the definition with this name."""
