@@ -168,11 +168,17 @@ class DefinitionStore(Protocol):
         ...
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition that has an expression, oldest first."""
+        """Return every definition that has an expression, oldest first, without progress."""
         ...
 
     async def external(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every external audience, oldest first."""
+        """Return every external audience, oldest first, without progress."""
+        ...
+
+    async def with_progress(
+        self, tenant: Tenant, definitions: Sequence[StoredDefinition]
+    ) -> list[StoredDefinition]:
+        """Return the same, with how far those are that are `BACKFILLING`."""
         ...
 
     async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:

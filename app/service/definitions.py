@@ -116,9 +116,15 @@ class Definitions:
         return await self._store.get(tenant, ids)
 
     async def all_audiences(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition and every external audience, oldest first."""
+        """Return every definition and every external audience, oldest first, without progress."""
         found = [*await self._store.all(tenant), *await self._store.external(tenant)]
         return sorted(found, key=lambda one: (one.created_ms, one.segment_id))
+
+    async def with_progress(
+        self, tenant: Tenant, found: Sequence[StoredDefinition]
+    ) -> list[StoredDefinition]:
+        """Return the same, with how far those are that are `BACKFILLING`."""
+        return await self._store.with_progress(tenant, found)
 
     async def external(self, tenant: Tenant) -> list[StoredDefinition]:
         """Return every external audience, oldest first."""
@@ -131,10 +137,12 @@ class Definitions:
                 tenant, query.offset, query.limit, newest_first=query.newest_first
             )
             return DefinitionPage(total, tuple(items))
-        return select(await self._store.all(tenant), query)
+        page = select(await self._store.all(tenant), query)
+        shown = await self._store.with_progress(tenant, page.items)
+        return DefinitionPage(page.total, tuple(shown))
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition that has an expression, oldest first."""
+        """Return every definition that has an expression, oldest first, without progress."""
         return await self._store.all(tenant)
 
     async def dependents(self, tenant: Tenant) -> dict[str, list[str]]:

@@ -99,7 +99,7 @@ def _add_list(router: APIRouter, definitions: Definitions, metrics: AudienceMetr
             return audience_document(tenant, definition, asked_by)
 
         page = select_audiences(await definitions.all_audiences(tenant), query, show)
-        children = [show(one) for one in page.items]
+        children = [show(one) for one in await definitions.with_progress(tenant, page.items)]
         if query.with_metrics:
             known = await metrics.documents(tenant, page.items)
             children = [one | known[str(one["id"])] for one in children]

@@ -6,7 +6,7 @@ for as long as Redis has the revision of the catalogue that it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -22,8 +22,11 @@ from app.domain.model import Tenant
 MOST_KEPT = 50_000
 """Definitions kept, of all lists together; the list asked for last is kept whatever it has."""
 
-Rows: TypeAlias = dict[bytes, tuple[bytes, StoredDefinition]]
-"""What is stored and what it says, by segment id, in the order of the list."""
+Row: TypeAlias = tuple[bytes, StoredDefinition, StoredDefinition]
+"""What is stored, and what it says: once all profiles were brought up to it, and before."""
+
+Rows: TypeAlias = dict[bytes, Row]
+"""By segment id, in the order of the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,6 @@ class _States:
     revision: bytes | None
     pending: frozenset[bytes]
     failures: Mapping[bytes, bytes]
-    reports: Mapping[bytes, bytes]
 
 
 class DefinitionLists:
@@ -56,7 +58,7 @@ class DefinitionLists:
         return sum(len(rows) for _, rows in self._kept.values())
 
     async def all(self, tenant: Tenant, order: str) -> list[StoredDefinition]:
-        """Return every definition of a sorted set of ids, in its order, with its state.
+        """Return every definition of a sorted set of ids, in its order, without progress.
 
         Documents and states are of the same instant: a new version is never shown `LIVE`.
         """
@@ -67,13 +69,37 @@ class DefinitionLists:
             rows = known[1]
         else:
             states, rows = await self._read(tenant, order, {} if known is None else known[1])
-        found = {segment_id: definition for segment_id, (_, definition) in rows.items()}
-        for segment_id in (states.pending | states.failures.keys()) & found.keys():
-            reason = states.failures.get(segment_id)
-            is_pending = segment_id in states.pending
-            found[segment_id] = with_state(found[segment_id], pending=is_pending, reason=reason)
-        await self._add_progress(tenant, found, states)
+        pending = states.pending
+        found = {
+            segment_id: waiting if segment_id in pending else settled
+            for segment_id, (_, settled, waiting) in rows.items()
+        }
+        for segment_id, reason in states.failures.items():
+            if segment_id in found:
+                is_pending = segment_id in pending
+                found[segment_id] = with_state(found[segment_id], pending=is_pending, reason=reason)
         return list(found.values())
+
+    async def with_progress(
+        self, tenant: Tenant, definitions: Sequence[StoredDefinition]
+    ) -> list[StoredDefinition]:
+        """Return the same, with how far those are that are `BACKFILLING`."""
+        ids = [one.segment_id for one in definitions if one.state == BACKFILLING]
+        if not ids:
+            return list(definitions)
+        with redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hmget(self._keys.since(tenant), ids)
+                pipeline.hgetall(self._keys.backfill(tenant))
+                numbers, reports = await pipeline.execute()
+        progress = {
+            segment_id: progress_of(int(number or 0), reports)
+            for segment_id, number in zip(ids, numbers, strict=True)
+        }
+        return [
+            replace(one, progress=progress[one.segment_id]) if one.segment_id in progress else one
+            for one in definitions
+        ]
 
     async def _read(self, tenant: Tenant, order: str, known: Rows) -> tuple[_States, Rows]:
         """Read a list; what is stored as it was before is not decoded again."""
@@ -88,7 +114,7 @@ class DefinitionLists:
             if document is not None:
                 row = known.get(segment_id)
                 if row is None or row[0] != document:
-                    row = document, from_document(document)
+                    row = _row(document)
                 rows[segment_id] = row
         # Of another revision when a write came between: then its ids may not be all there are.
         if revision is not None and revision == states.revision:
@@ -104,25 +130,17 @@ class DefinitionLists:
                 pipeline.hget(keys.catalogue(tenant), "revision")
                 pipeline.smembers(keys.pending(tenant))
                 pipeline.hgetall(keys.failures(tenant))
-                pipeline.hgetall(keys.backfill(tenant))
                 if ids:
                     pipeline.hmget(keys.definitions(tenant), ids)
-                revision, pending, failures, reports, *documents = await pipeline.execute()
-        states = _States(revision, frozenset(pending), failures, reports)
+                revision, pending, failures, *documents = await pipeline.execute()
+        states = _States(revision, frozenset(pending), failures)
         return states, documents[0] if documents else []
-
-    async def _add_progress(
-        self, tenant: Tenant, found: dict[bytes, StoredDefinition], states: _States
-    ) -> None:
-        ids = [one for one in states.pending if one in found and found[one].state == BACKFILLING]
-        if not ids:
-            return
-        with redis_errors():
-            numbers = await self._redis.hmget(self._keys.since(tenant), ids)
-        for segment_id, number in zip(ids, numbers, strict=True):
-            progress = progress_of(int(number or 0), states.reports)
-            found[segment_id] = replace(found[segment_id], progress=progress)
 
     def _forget(self) -> None:
         while len(self._kept) > 1 and self.kept > self._most_kept:
             del self._kept[next(iter(self._kept))]
+
+
+def _row(document: bytes) -> Row:
+    settled = from_document(document)
+    return document, settled, with_state(settled, pending=True, reason=None)

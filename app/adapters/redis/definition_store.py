@@ -95,12 +95,18 @@ class RedisDefinitionStore(RedisDefinitionSource):
         return total, list(found.values())
 
     async def all(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every definition that has an expression, oldest first."""
+        """Return every definition that has an expression, oldest first, without progress."""
         return await self._lists.all(tenant, self._keys.order(tenant))
 
     async def external(self, tenant: Tenant) -> list[StoredDefinition]:
-        """Return every external audience, oldest first."""
+        """Return every external audience, oldest first, without progress."""
         return await self._lists.all(tenant, self._keys.external_order(tenant))
+
+    async def with_progress(
+        self, tenant: Tenant, definitions: Sequence[StoredDefinition]
+    ) -> list[StoredDefinition]:
+        """Return the same, with how far those are that are `BACKFILLING`."""
+        return await self._lists.with_progress(tenant, definitions)
 
     async def owner_of_name(self, tenant: Tenant, name: str) -> str | None:
         """Return the id of the definition with this name."""

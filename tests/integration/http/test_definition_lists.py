@@ -44,9 +44,10 @@ class Two:
 
     async def listed(self) -> list[StoredDefinition]:
         """Return what the reader lists, which is what one that knows nothing does."""
-        found = await self.reader.all(TENANT)
-        fresh = await RedisDefinitionStore(self.redis, self.prefix).all(TENANT)
-        assert found == fresh == list((await self.writer.get(TENANT, ["s1", "s2"])).values())
+        found = await self.reader.with_progress(TENANT, await self.reader.all(TENANT))
+        fresh = RedisDefinitionStore(self.redis, self.prefix)
+        assert found == await fresh.with_progress(TENANT, await fresh.all(TENANT))
+        assert found == list((await self.writer.get(TENANT, ["s1", "s2"])).values())
         return found
 
 
