@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import pstats
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.bench import engine_cost, latency, throughput
+from tests.bench import control, engine_cost, latency, throughput
 from tests.bench.report import USUAL, Results, markdown
 from tests.bench.stage import PARTITIONS, Servers, Stage
 
@@ -38,6 +39,7 @@ class Plan:
     latency: latency.LatencyPlan
     has_engine: bool
     has_plain: bool
+    control: control.ControlPlan | None
     is_profiled: bool
 
 
@@ -58,6 +60,7 @@ def _arguments() -> Plan:
     parser.add_argument("--latency-warm-up", type=float, default=0, help="seconds before, each")
     parser.add_argument("--no-engine", action="store_true", help="leave out the engine alone")
     parser.add_argument("--no-plain", action="store_true", help="leave out the plain Faust agent")
+    parser.add_argument("--no-control", action="store_true", help="leave out the control plane")
     parser.add_argument("--profile", action="store_true", help="run the worker under cProfile")
     given = parser.parse_args()
     is_quick = bool(getattr(given, quick))
@@ -76,6 +79,7 @@ def _arguments() -> Plan:
         ),
         not given.no_engine,
         not given.no_plain,
+        None if given.no_control or is_quick else control.ControlPlan(),
         given.profile,
     )
 
@@ -96,6 +100,8 @@ def main() -> None:
         _say(f"Kafka {servers.kafka.bootstrap}, Redis {servers.redis.url}, data in {folder}")
         for count in plan.definitions:
             _measure_worker(plan, servers, count, results)
+        if plan.control is not None:
+            results.control = asyncio.run(control.measure(servers, plan.control))
     finally:
         servers.stop()
         shutil.rmtree(folder, ignore_errors=True)

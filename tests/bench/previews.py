@@ -16,6 +16,7 @@ import time
 import uuid
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -38,7 +39,7 @@ from app.engine.state_codec import encode
 from app.service.preview_document import estimate_document
 from app.service.previews import Previews, preview_id_of
 from tests.bench.meter import Meter, cpu_seconds
-from tests.bench.stage import SANDBOX, Servers, wall_ms
+from tests.bench.stage import PARTITIONS, SANDBOX, Servers, wall_ms
 from tests.services import Names
 
 PREDICATES = (
@@ -47,6 +48,7 @@ PREDICATES = (
     'xEvent[eventType = "buy" and timestamp occurs < 7 days before now].count() >= 1',
 )
 _CITIES = ("Oslo", "Bergen", "Trondheim", "Stavanger", "Drammen")
+SAMPLE = 25_000
 _PIPELINE = 20_000
 _READY_S = 120.0
 _DEADLINE_S = 300.0
@@ -96,6 +98,24 @@ async def stage(redis: Redis, prefix: str, tenant: Tenant, count: int, partition
         for names, added in zip(keys, members, strict=True):
             pipe.zadd(names.profiles(tenant), added)
         await pipe.execute()
+
+
+@dataclass(frozen=True)
+class PreviewCost:
+    """One preview.
+
+    Attributes:
+        seconds: From its creation until it was ready.
+        read: Profiles looked at.
+        worker_us: Processor time of the worker for each of them.
+        size: The estimate and its standard error.
+    """
+
+    predicate: str
+    seconds: float
+    read: int
+    worker_us: float
+    size: str
 
 
 class Bench:
@@ -150,7 +170,7 @@ class Bench:
         self._worker.stop(30.0)
         print(self._worker.log_text(), end="")
 
-    async def measure(self, text: str) -> None:
+    async def measure(self, text: str) -> PreviewCost:
         """Time one preview from its creation until it is ready."""
         started, busy = time.monotonic(), cpu_seconds(self._worker.pid)
         preview = await self.previews.create(self.tenant, text, is_stitched=False)
@@ -162,30 +182,27 @@ class Bench:
             preview = await self.previews.get(self.tenant, preview_id)
         seconds = time.monotonic() - started
         busy = cpu_seconds(self._worker.pid) - busy
+        if preview.state != "RESULT_READY":
+            raise RuntimeError(f"{preview.state}: {text}")
         shown = estimate_document("", preview)
         read = _looked_at(preview.shares)
-        print(
-            f"{preview.state} after {seconds:.2f} s: {read:,} of {shown['totalRows']:,} profiles"
-            f" looked at ({read / seconds:,.0f}/s, {busy / max(read, 1) * 1e6:.1f} µs of the"
-            f" worker's processor each); size {shown['estimatedSize']:,}"
-            f" ± {shown['standardError']:,}; {text}",
-            flush=True,
-        )
+        size = f"{shown['estimatedSize']:,} ± {shown['standardError']:,}"
+        return PreviewCost(text, seconds, read, busy / max(read, 1) * 1e6, size)
 
 
 def _looked_at(shares: Sequence[Share]) -> int:
     return sum(one.read + one.skipped for one in shares)
 
 
-async def run(bench: Bench, profiles: int) -> None:
-    """Stage, measure, stop."""
-    started = time.monotonic()
+async def measure(
+    servers: Servers, profiles: int, partitions: int = PARTITIONS, sample: int = SAMPLE
+) -> list[PreviewCost]:
+    """Stage profiles, start a worker, and time each predicate."""
+    bench = Bench(servers, partitions, sample)
     await bench.prepare(profiles)
-    print(f"{profiles:,} profiles staged in {time.monotonic() - started:.0f} s", flush=True)
     bench.start()
     try:
-        for text in PREDICATES:
-            await bench.measure(text)
+        return [await bench.measure(text) for text in PREDICATES]
     finally:
         bench.stop()
         await bench.redis.aclose()
@@ -194,17 +211,22 @@ async def run(bench: Bench, profiles: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", type=int, default=1_000_000)
-    parser.add_argument("--sample", type=int, default=25_000, help="of each partition")
-    parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="of each partition")
+    parser.add_argument("--partitions", type=int, default=PARTITIONS)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segmentation-bench-"))
     servers = Servers(folder)
     try:
         servers.start()
-        asyncio.run(run(Bench(servers, given.partitions, given.sample), given.profiles))
+        rows = asyncio.run(measure(servers, given.profiles, given.partitions, given.sample))
     finally:
         servers.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    for one in rows:
+        print(
+            f"ready after {one.seconds:.2f} s: {one.read:,} profiles looked at,"
+            f" {one.worker_us:.1f} µs of the worker each; size {one.size}; {one.predicate}"
+        )
 
 
 if __name__ == "__main__":

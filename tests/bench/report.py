@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.adapters.local.kafka_jars import find_java
+from tests.bench.control import ControlCosts
+from tests.bench.control_report import control_tables, control_targets
 from tests.bench.engine_cost import EngineCost
 from tests.bench.latency import Latency
+from tests.bench.tables import TARGET_HEAD, table, target
 from tests.bench.throughput import Throughput
 
 BASE, MANY, USUAL = 100, 10_000, 1_000
-_COUNTED = 1_000
 
 # 20,000/s was asked for where plain Faust took 61 µs to decode a record: 50 µs are left of a core.
 _RATIO = 1.22
@@ -30,6 +32,7 @@ class Results:
     throughput: list[Throughput] = field(default_factory=list)
     latency: list[Latency] = field(default_factory=list)
     plain: dict[str, float] = field(default_factory=dict)
+    control: ControlCosts | None = None
     load_before: float = 0.0
     seconds: float = 0.0
 
@@ -40,7 +43,7 @@ def markdown(results: Results) -> str:
         "# Benchmark",
         _machine(results),
         "## Targets",
-        _table(("what", "target", "measured", "met"), _targets(results)),
+        table(TARGET_HEAD, _targets(results)),
     ]
     if results.engine:
         parts += ["## Engine alone (one process, no I/O)", _engine(results.engine)]
@@ -48,6 +51,8 @@ def markdown(results: Results) -> str:
         parts += ["## Sustained throughput, exactly once, one worker", _throughput(results)]
     if results.latency:
         parts += ["## Latency, produce to `read_committed` receipt", _latency(results.latency)]
+    if results.control is not None:
+        parts += control_tables(results.control)
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,7 +65,7 @@ def _engine(rows: Sequence[EngineCost]) -> str:
         "state B",
         "compile s",
     )
-    return _table(
+    return table(
         head,
         [
             (
@@ -117,7 +122,7 @@ def _throughput(results: Results) -> str:
                 *[""] * 9,
             )
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _latency(rows: Sequence[Latency]) -> str:
@@ -133,7 +138,7 @@ def _latency(rows: Sequence[Latency]) -> str:
         "µs/update",
         "transactions/s",
     )
-    return _table(
+    return table(
         head,
         [
             (
@@ -158,28 +163,23 @@ def _targets(results: Results) -> list[tuple[str, ...]]:
     for row in results.throughput:
         if row.definitions == USUAL:
             what = "updates/s with 1,000 definitions"
-            rows.append(_target(what, 20_000, row.per_second, least=True))
+            rows.append(target(what, 20_000, row.per_second, least=True))
             if results.plain:
                 ratio = results.plain["cpu_us"] / row.cpu_us["worker"]
-                rows.append(_target("plain Faust µs : worker µs", _RATIO, ratio, least=True))
+                rows.append(target("plain Faust µs : worker µs", _RATIO, ratio, least=True))
     worker = {row.definitions: row.cpu_us["worker"] for row in results.throughput}
     alone = {row.definitions: row.total_us for row in results.engine}
     for name, costs in (("worker", worker), ("engine", alone)):
         if BASE in costs and MANY in costs:
             ratio = costs[MANY] / costs[BASE]
-            rows.append(_target(f"{name} cost per update, 10,000 : 100", 1.5, ratio))
+            rows.append(target(f"{name} cost per update, 10,000 : 100", 1.5, ratio))
     for found in results.latency:
         if found.rate == 2_000 and found.what == "worker":
-            rows.append(_target("p50 ms at 2,000/s", 40, found.p50))
-            rows.append(_target("p99 ms at 2,000/s", 100, found.p99))
+            rows.append(target("p50 ms at 2,000/s", 40, found.p50))
+            rows.append(target("p99 ms at 2,000/s", 100, found.p99))
+    if results.control is not None:
+        rows += control_targets(results.control)
     return rows
-
-
-def _target(what: str, limit: float, found: float, *, least: bool = False) -> tuple[str, ...]:
-    is_met = found >= limit if least else found <= limit
-    digits = 0 if limit >= _COUNTED else 2
-    sign = "≥" if least else "≤"
-    return (what, f"{sign} {limit:,}", f"{found:,.{digits}f}", "yes" if is_met else "no")
 
 
 def _machine(results: Results) -> str:
@@ -207,14 +207,3 @@ def _processor() -> str:
 
 def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return f"| {' | '.join(padded)} |"
-
-    rule = f"| {' | '.join('-' * width for width in widths)} |"
-    return "\n".join([line(head), rule, *(line(row) for row in rows)])
