@@ -22,11 +22,14 @@ _DEADLINE_S = 1_800.0
 
 
 def attribute_texts(count: int) -> list[tuple[str, str]]:
-    """Return definitions about attributes of the profiles of `tests.bench.previews`."""
+    """Return definitions about attributes of the profiles of `tests.bench.previews`.
+
+    A profile is a member of about three of a hundred.
+    """
     return [
         (
             f"segment-{number}",
-            f'homeAddress.city = "{_CITIES[number % 5]}" and person.age >= {number % 90}',
+            f'homeAddress.city = "{_CITIES[number % 5]}" and person.age >= {60 + number % 30}',
         )
         for number in range(count)
     ]
