@@ -13,8 +13,8 @@ from app.pql.checker import check
 from app.pql.errors import PqlError, Problem
 from app.pql.parser import parse
 from app.pql.printer import to_text
+from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import (
-    SEGMENTS,
     attributes,
     conditions,
     event_bodies,
