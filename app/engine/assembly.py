@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, assert_never
 
+from app.engine import consent
 from app.engine.attribute_index import AttributeIndex
 from app.engine.bounds import Sliding
 from app.engine.chain import Chain, ChainStep
@@ -84,7 +85,7 @@ class Assembly:
         self.history_ranks: list[int] = []
 
     def add(
-        self, rank: int, condition: Condition | ExternalLeaf
+        self, rank: int, condition: Condition | ExternalLeaf, excludes_opt_out: bool = False
     ) -> tuple[Test, tuple[Tracked, ...]]:
         """Add a definition; return its test and the leaves to track for it."""
         tracked: dict[int, Tracked] = {}
@@ -92,6 +93,9 @@ class Assembly:
             test = _external_test(condition.ordinal, tracked)
         else:
             test = self._guarded_test(rank, condition, tracked)
+        if excludes_opt_out:
+            self.attributes.readers((consent.PATH,)).add_always(rank)
+            test = all_of([test, consent.has_consented])
         for key in tracked:
             self.tracked_ranks.setdefault(key, []).append(rank)
         return test, tuple(tracked.values())

@@ -208,8 +208,8 @@ def _assemble(ranked: list[Analysed]) -> Catalogue:
     compiled: list[CompiledDefinition] = []
     dependents: list[list[int]] = [[] for _ in ranked]
     for rank, one in enumerate(ranked):
-        holds, tracked = assembly.add(rank, one.condition)
         definition = one.definition
+        holds, tracked = assembly.add(rank, one.condition, definition.excludes_opt_out)
         compiled.append(
             CompiledDefinition(
                 rank,

@@ -107,6 +107,7 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         lifecycle=document.get("lifecycleState", PUBLISHED),
         labels=tuple(document.get("labels", ())),
         override_performance_warnings=document.get("overridePerformanceWarnings", False),
+        exclude_opt_out=document["dataGovernancePolicy"]["excludeOptOut"],
         created_by=document.get("createdBy", ""),
         modified_by=document.get("lastModifiedBy", ""),
         external=external,
