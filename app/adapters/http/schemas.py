@@ -166,7 +166,7 @@ class DefinitionBody(Body):
     merge_policy_id: Line | None = None
     profile_instance_id: Line = "ups"
     data_governance_policy: Governance | None = Field(
-        default=None, description="Absent means `excludeOptOut` on create, unchanged on PATCH."
+        default=None, description="Absent means `excludeOptOut`."
     )
     payload_schema: str | None = Field(
         default=None, description="Accepted as clients send it; has no meaning."
@@ -174,7 +174,7 @@ class DefinitionBody(Body):
 
     def to_input(self, author: str) -> DefinitionInput:
         """Return what the use cases take."""
-        policy = self.data_governance_policy
+        policy = self.data_governance_policy or Governance()
         info = self.evaluation_info or EvaluationInfo(batch=Enabled(enabled=True))
         return DefinitionInput(
             name=self.name,
@@ -188,7 +188,7 @@ class DefinitionBody(Body):
             ),
             merge_policy_id=self.merge_policy_id,
             profile_instance_id=self.profile_instance_id,
-            exclude_opt_out=None if policy is None else policy.exclude_opt_out,
+            exclude_opt_out=policy.exclude_opt_out,
             author=author,
         )
 
