@@ -70,7 +70,7 @@ def _collections(draw: DrawFn, place: Place) -> Expr:
 @st.composite
 def made_forms(draw: DrawFn, place: Place) -> Expr:
     """A condition over a literal map, a group of a match, or what is not passed."""
-    kind = draw(any_of("object", "entry", "group", "passed"))
+    kind = draw(any_of("object", "entry", "group", "passed", "passed"))
     number = draw(base.numbers(place))
     if kind == "group":
         pattern, group = draw(any_of(("^(.)(.*)$", 2), ("[xyo]", 0), ("(z)?o", 1)))

@@ -19,7 +19,8 @@ CITIES = ("Oslo", "Bergen", "oslo")
 SEGMENTS = ("s1", "s2")
 COMPARISONS: tuple[Any, ...] = ("=", "!=", "<", "<=", ">", ">=")
 SHORT_UNITS: tuple[Any, ...] = ("second", "minute", "hour", "day")
-ALL_UNITS: tuple[Any, ...] = (*SHORT_UNITS, "millisecond", "week", "month", "year", "decade")
+LONG_UNITS = ("week", "month", "year", "decade", "century", "millennium")
+ALL_UNITS: tuple[Any, ...] = (*SHORT_UNITS, "millisecond", *LONG_UNITS)
 TEXT_METHODS = (
     "startsWith",
     "doesNotStartWith",

@@ -102,7 +102,16 @@ def lists(draw: DrawFn, place: Place) -> Expr:
     """A test of the list `tags` of the profile."""
     tags = place.profile("tags")
     wanted = ast.ListLiteral(draw(several(literals(*SKUS), 0, 2)))
-    method = draw(any_of("intersects", "subsetOf", "supersetOf", "count", "in", "="))
+    method = draw(any_of("intersects", "subsetOf", "supersetOf", "count", "in", "=", "map", "sum"))
+    if method == "map":
+        return draw(maps(place))
+    if method == "sum":
+        short = ast.Aggregate(
+            draw(any_of("sum", "average", "min", "max")), None, (ast.Declaration("N", tags, None),)
+        )
+        return ast.Binary(">", short, ast.Literal(1))
+    if method == "intersects" and draw(st.booleans()):
+        return ast.MethodCall(tags, "includes", (draw(literals(*SKUS, 1)),))
     if method == "in":
         return ast.Binary("in", draw(literals(*SKUS)), tags)
     if method == "=":
@@ -112,6 +121,25 @@ def lists(draw: DrawFn, place: Place) -> Expr:
         counted = distinct if distinct.method == "count" else ast.MethodCall(distinct, "count", ())
         return ast.Binary(">=", counted, draw(literals(0, 1, 2)))
     return ast.MethodCall(tags, method, (wanted,))
+
+
+@cache
+@st.composite
+def maps(draw: DrawFn, place: Place) -> Expr:
+    """A test of the map `props` of the profile."""
+    props = ast.Field(ast.Parameter(1), "props")
+    key = draw(literals("x", "y"))
+    kind = draw(any_of("get", "keys", "keys", "values", "entries"))
+    if kind == "get":
+        return ast.Binary(">=", ast.MethodCall(props, "get", (key,)), draw(literals(1, 2)))
+    if kind == "keys":
+        return ast.MethodCall(ast.MethodCall(props, "keys", ()), "includes", (key,))
+    if kind == "values":
+        total = ast.MethodCall(ast.MethodCall(props, "values", ()), draw(any_of("sum", "max")), ())
+        return ast.Binary(">=", total, draw(literals(1, 3)))
+    swapped = ast.Lambda(("K", "V"), ast.Call("mapEntry", (ast.Name("V"), ast.Name("K"))))
+    found = ast.MethodCall(ast.MethodCall(props, "map", (swapped,)), "get", (ast.Literal("1"),))
+    return ast.Binary("=", found, key)
 
 
 @cache
@@ -128,8 +156,10 @@ def times(draw: DrawFn, place: Place = ROOT) -> Expr:
         return ast.Period(which, draw(any_of(*ALL_UNITS)))
     if kind == "field":
         return place.profile("birthday")
-    day = draw(st.integers(1, 28))
-    return ast.Call("date", (ast.Literal(2026), ast.Literal(1), ast.Literal(day)))
+    year: Expr = choose(draw, (ast.Literal(2026), ast.Call("currentYear", ())))
+    day: Expr = ast.Literal(draw(st.integers(1, 28)))
+    day = choose(draw, (day, day, day, ast.Call("currentDayOfMonth", ()), place.profile("age")))
+    return ast.Call("date", (year, ast.Literal(1), day))
 
 
 @cache
@@ -194,8 +224,9 @@ def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
     if kind == "birthday":
         return ast.Occurs(place.of("birthday"), draw(windows(place)))
     if kind == "clock":
-        month = ast.MethodCall(place.of("birthday"), "getMonth", ())
-        return ast.Binary("=", month, ast.Call("currentMonth", ()))
+        part = draw(any_of("Month", "Year", "DayOfMonth"))
+        found = ast.MethodCall(place.of("birthday"), f"get{part}", ())
+        return ast.Binary("=", found, ast.Call(f"current{part}", ()))
     condition = draw(texts(place.inside("item")))
     items = place.of("items")
     quantity = ast.MethodCall(items, "sum", (ast.Name("quantity"),))
@@ -397,7 +428,7 @@ def _compound(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
         st.builds(ast.Declaration, _NAMES, inner, maybe), min_size=1, max_size=2
     ).map(tuple)
     direction = st.sampled_from(("before", "after", "from"))
-    units = st.sampled_from((*ALL_UNITS, "century", "millennium"))
+    units = st.sampled_from(ALL_UNITS)
     tails = st.one_of(
         inner.map(ast.OccursOn),
         st.builds(ast.OccursBetween, inner, inner),
@@ -491,6 +522,7 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
             "city": _mostly(st.sampled_from(CITIES)),
             "tags": _mostly(st.lists(st.sampled_from(SKUS), max_size=3)),
             "person": _mostly(name),
+            "props": _mostly(st.dictionaries(st.sampled_from(SKUS), st.integers(0, 3), max_size=3)),
             "birthday": _mostly(st.sampled_from(_BIRTHDAYS)),
         },
     )

@@ -24,7 +24,7 @@ from tests.property.pql_strategies import (
 
 NOW_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-_settings = settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+_settings = settings(suppress_health_check=_SLOW)
 
 
 @st.composite

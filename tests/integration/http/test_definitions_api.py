@@ -204,7 +204,7 @@ async def test_patch_sent_back_whole_changes_nothing_the_server_owns(
 async def test_who_opted_out_is_left_out_unless_the_policy_says_otherwise(
     client: httpx.AsyncClient,
 ) -> None:
-    async def patched(**more: object) -> tuple[int, bool]:
+    async def patched(**more: Any) -> tuple[int, bool]:
         body = (await client.patch(path, json=definition_body("policy", **more))).json()
         return body["version"], body["dataGovernancePolicy"]["excludeOptOut"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from app.domain.limits import EngineLimits
 from app.domain.model import (
@@ -26,7 +27,7 @@ _NOW_MS = 1_767_607_200_000
 _TENANT = Tenant("org@AdobeOrg", "prod")
 _KEY = ProfileKey(_TENANT, "p")
 _LIMITS = EngineLimits()
-_RECORD = {
+_RECORD: dict[str, Any] = {
     "homeAddress": {"countryISO": "CA", "stateProvince": "VT", "countryCode": "US"},
     "workAddress": {"stateProvince": "VT", "country": "US"},
     "person": {
@@ -40,7 +41,7 @@ _RECORD = {
     "orders": [{"storeId": 1, "price": 20.5}, {"storeId": 2, "price": 5}],
     "numbers": [1, 2, 3],
 }
-_EVENTS = [
+_EVENTS: list[dict[str, Any]] = [
     {
         "eventType": "commerce.purchases",
         "commerce": {"order": {"priceTotal": 150, "currencyCode": "USD"}},
