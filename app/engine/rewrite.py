@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from app.pql import ast
@@ -17,11 +17,9 @@ N = TypeVar("N")
 
 def scoped_children(node: Any) -> Iterator[tuple[Any, int]]:
     """Yield the direct children of a node with the number of item scopes (0 or 1) it opens."""
-    for item in fields(node):
-        if item.name == "span":
-            continue
-        opened = 1 if _opens_scope(node, item.name) else 0
-        for child in _nodes(getattr(node, item.name)):
+    for name in ast.part_names(node):
+        opened = 1 if _opens_scope(node, name) else 0
+        for child in _nodes(getattr(node, name)):
             yield child, opened
 
 
@@ -55,14 +53,12 @@ def rebuild(node: N, change: Callable[[Any, int], Any], depth: int = 0) -> N:
     if changed is not None:
         return changed  # type: ignore[no-any-return]  # the caller replaces like by like
     updates: dict[str, Any] = {}
-    for item in fields(node):  # type: ignore[arg-type]  # every node is a dataclass
-        if item.name == "span":
-            continue
-        old = getattr(node, item.name)
-        inner = depth + 1 if _opens_scope(node, item.name) else depth
+    for name in ast.part_names(node):
+        old = getattr(node, name)
+        inner = depth + 1 if _opens_scope(node, name) else depth
         new = _rebuild_value(old, change, inner)
         if new is not old:
-            updates[item.name] = new
+            updates[name] = new
     return replace(node, **updates) if updates else node  # type: ignore[type-var]  # as above
 
 

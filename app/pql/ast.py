@@ -422,9 +422,21 @@ Node = Union[Expr, OccursOn, OccursBetween, OccursRelative, OccursDistance, Decl
 
 def children(node: Node) -> Iterator[Node]:
     """Yield the direct children of a node, left to right."""
-    for item in fields(node):
-        if item.name != "span":
-            yield from _nodes_in(getattr(node, item.name))
+    for name in part_names(node):
+        yield from _nodes_in(getattr(node, name))
+
+
+_PART_NAMES: dict[object, tuple[str, ...]] = {}
+
+
+def part_names(node: object) -> tuple[str, ...]:
+    """Return the names of the fields of a node, but for its span."""
+    kind: object = type(node)
+    found = _PART_NAMES.get(kind)
+    if found is None:
+        names = [item.name for item in fields(node)]  # type: ignore[arg-type]  # a node
+        found = _PART_NAMES[kind] = tuple(name for name in names if name != "span")
+    return found
 
 
 def _nodes_in(value: object) -> Iterator[Node]:
