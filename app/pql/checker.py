@@ -17,7 +17,7 @@ from app.pql.checked import Checked, summarised
 from app.pql.checker_forms import FormChecker
 from app.pql.checks import Typed
 from app.pql.forms import body_of
-from app.pql.limits import MAX_DEPTH, is_deeper_than
+from app.pql.limits import MAX_DEPTH, MAX_VARIABLES, is_deeper_than
 from app.pql.memberships import membership_of
 from app.pql.scope import Findings, Scope, field_of, resolve_name, resolve_up
 from app.pql.types import Type, described
@@ -197,7 +197,10 @@ class _Checker(FormChecker):
         self, declarations: tuple[Declaration, ...], scope: Scope
     ) -> tuple[tuple[Declaration, ...], Scope]:
         found: list[Declaration] = []
-        for node in declarations:
+        if len(declarations) > MAX_VARIABLES:
+            message = f"at most {MAX_VARIABLES} variables, these are {len(declarations)}"
+            self._findings.problem("too-many-variables", message, declarations[-1], "use fewer")
+        for node in declarations[:MAX_VARIABLES]:
             if any(other.variable == node.variable for other in found):
                 message = f"the variable {node.variable} is declared twice"
                 self._findings.problem("duplicate-name", message, node, "choose another name")

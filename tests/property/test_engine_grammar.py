@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.limits import DAY_MS, EngineLimits
@@ -76,6 +76,8 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return steps
 
 
+# On a busy machine a single draw may wait for seconds.
+@settings(suppress_health_check=(HealthCheck.too_slow,))
 @given(
     texts=definitions(),
     history=histories(),

@@ -146,6 +146,7 @@ def test_what_an_expression_depends_on() -> None:
         ("select A from 5 where A", "type", "a list is needed"),
         ("exists A from x, A from y", "duplicate-name", "declared twice"),
         ("sum A from x, B from y", "syntax", "over"),
+        (f"exists {', '.join(f'V{n} from x' for n in range(17))}", "too-many-variables", "are 17"),
         ("sum A.b.isNull() over A from x", "type", "needs numbers"),
         ("a = now", "use-occurs", "occurs"),
         ("now occurs today", "use-occurs", "occurs"),
