@@ -57,6 +57,7 @@ class StoredDefinition:
         lifecycle: Only a published definition is evaluated.
         labels: Usage and access labels such as `core/C1`, in the order given.
         override_performance_warnings: Stored and returned.
+        exclude_opt_out: Profiles with a general opt-out are left out.
         created_by, modified_by: Names of the callers who wrote it first and last; empty for what
             was written before they were kept.
         state_reason: Why the state is `FAILED`; empty otherwise.
@@ -81,6 +82,7 @@ class StoredDefinition:
     lifecycle: LifecycleState = PUBLISHED
     labels: tuple[str, ...] = ()
     override_performance_warnings: bool = False
+    exclude_opt_out: bool = True
     created_by: str = ""
     modified_by: str = ""
     state: EvaluationState = BACKFILLING

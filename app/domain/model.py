@@ -139,6 +139,7 @@ class SegmentDefinition:
         expression: PQL text; empty for an external audience.
         version: 1, 2, 3, …; grows when what is evaluated changes.
         namespace: Of its memberships; that of an external audience is its own.
+        excludes_opt_out: Profiles with a general opt-out are left out.
     """
 
     segment_id: str
@@ -147,6 +148,7 @@ class SegmentDefinition:
     expression: str
     name: str = ""
     namespace: str = SEGMENT_NAMESPACE
+    excludes_opt_out: bool = False
 
     @property
     def is_external(self) -> bool:

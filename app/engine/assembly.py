@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, assert_never
 
+from app.engine import consent
 from app.engine.attribute_index import AttributeIndex
 from app.engine.bounds import Sliding
 from app.engine.chain import Chain, ChainStep
@@ -33,6 +34,7 @@ from app.engine.conditions import (
     TermSpec,
 )
 from app.engine.event_gate import event_gate
+from app.engine.forms import Segments
 from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
@@ -67,8 +69,8 @@ class Assembly:
         history_ranks: Definitions with a leaf over the kept events.
     """
 
-    def __init__(self, ordinals: dict[str, int]) -> None:
-        self._ordinals = ordinals
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
         self._terms: dict[TermSpec, Term] = {}
         self._constants: dict[TermSpec, dict[tuple[str, Number], set[int]]] = {}
         self._watchers: dict[TermSpec, set[int]] = {}
@@ -83,7 +85,7 @@ class Assembly:
         self.history_ranks: list[int] = []
 
     def add(
-        self, rank: int, condition: Condition | ExternalLeaf
+        self, rank: int, condition: Condition | ExternalLeaf, excludes_opt_out: bool = False
     ) -> tuple[Test, tuple[Tracked, ...]]:
         """Add a definition; return its test and the leaves to track for it."""
         tracked: dict[int, Tracked] = {}
@@ -91,6 +93,9 @@ class Assembly:
             test = _external_test(condition.ordinal, tracked)
         else:
             test = self._guarded_test(rank, condition, tracked)
+        if excludes_opt_out:
+            self.attributes.readers((consent.PATH,)).add_always(rank)
+            test = all_of([test, consent.has_consented])
         for key in tracked:
             self.tracked_ranks.setdefault(key, []).append(rank)
         return test, tuple(tracked.values())
@@ -121,7 +126,7 @@ class Assembly:
             case Negation(operand):
                 return negation(self._test(rank, operand, tracked))
             case SegmentLeaf(segment_id):
-                return membership(self._ordinals.get(segment_id))
+                return membership(self._segments.ordinals.get(segment_id))
             case AttributeLeaf(expression):
                 is_needed = id(condition) in self._needed
                 return self._attribute_test(rank, expression, tracked, is_needed=is_needed)
@@ -154,10 +159,10 @@ class Assembly:
         if not reads.clock and all(
             file_condition(index, expression, rank, is_needed=is_needed) for index in self._indexes
         ):
-            return compile_test(expression, self._ordinals)
+            return compile_test(expression, self._segments)
         self._read_paths(reads, rank)
         if not reads.clock:
-            return compile_test(expression, self._ordinals)
+            return compile_test(expression, self._segments)
         return self._track(expression, tracked)
 
     def _read_paths(self, reads: Reads, rank: int) -> None:
@@ -167,7 +172,7 @@ class Assembly:
 
     def _track(self, expression: Any, tracked: dict[int, Tracked]) -> Test:
         key = stable_key("leaf", repr(expression))
-        evaluate = compile_value(expression, self._ordinals, self._read_term)
+        evaluate = compile_value(expression, self._segments, self._read_term)
         tracked[key] = Tracked(key, evaluate, reads_of(expression).events)
         return truth_of(key)
 
@@ -185,7 +190,7 @@ class Assembly:
         self._read_paths(reads, rank)
         if reads.clock:
             return self._track(expression, tracked)
-        return compile_test(expression, self._ordinals, self._read_term)
+        return compile_test(expression, self._segments, self._read_term)
 
     def _read_term(self, spec: TermSpec) -> Evaluator:
         term, key = self._term(spec), _key_of(spec.filter)

@@ -17,6 +17,7 @@ from app.engine.assembly import Assembly
 from app.engine.attribute_index import AttributeIndex
 from app.engine.chain import Chain
 from app.engine.conditions import Condition, ExternalLeaf, condition_of
+from app.engine.forms import Segments
 from app.engine.frame import Test, Tracked
 from app.engine.rewrite import reads_of
 from app.engine.timeline import Timeline
@@ -57,6 +58,7 @@ class Analysed:
     definition: SegmentDefinition
     condition: Condition | ExternalLeaf
     segment_ids: frozenset[str]
+    reads_memberships: bool = False
 
 
 @dataclass(slots=True)
@@ -77,6 +79,7 @@ class Catalogue:
         by_type, by_folded_type, ungated: Timelines by the event type their filter asks for.
         dependents: Ranks of the definitions that name the segment of a rank in `inSegment`.
         history_ranks: Definitions that have to look at the kept events themselves.
+        membership_ranks: Definitions that read status or time of stored memberships.
         analysed: What the next compilation takes over.
         by_any_type: Answers of `timelines_for` so far, a cache.
     """
@@ -99,6 +102,7 @@ class Catalogue:
     attributes: AttributeIndex = field(default_factory=AttributeIndex)
     dependents: tuple[tuple[int, ...], ...] = ()
     history_ranks: tuple[int, ...] = ()
+    membership_ranks: tuple[int, ...] = ()
     analysed: dict[str, Analysed] = field(default_factory=dict)
     by_any_type: dict[str, tuple[Timeline, ...]] = field(default_factory=dict)
 
@@ -166,7 +170,8 @@ def _analyse(definition: SegmentDefinition, limits: EngineLimits) -> Analysed:
         problems = tuple(str(problem) for problem in checked.problems)
         raise InvalidDefinition("; ".join(problems), problems)
     condition = condition_of(checked.expr, limits.retention_ms)
-    return Analysed(definition, condition, frozenset(reads_of(checked.expr).segments))
+    reads = reads_of(checked.expr)
+    return Analysed(definition, condition, frozenset(reads.segments), reads.memberships)
 
 
 def _ranked(analysed: dict[str, Analysed], failures: dict[str, str]) -> list[Analysed]:
@@ -197,12 +202,14 @@ def _ranked(analysed: dict[str, Analysed], failures: dict[str, str]) -> list[Ana
 def _assemble(ranked: list[Analysed]) -> Catalogue:
     ordinals = {one.definition.segment_id: one.definition.ordinal for one in ranked}
     ranks = {one.definition.segment_id: rank for rank, one in enumerate(ranked)}
-    assembly = Assembly(ordinals)
+    named = [(one.definition.segment_id, one.definition.namespace) for one in ranked]
+    namespaces = {name: found for name, found in named if found != SEGMENT_NAMESPACE}
+    assembly = Assembly(Segments(ordinals, namespaces))
     compiled: list[CompiledDefinition] = []
     dependents: list[list[int]] = [[] for _ in ranked]
     for rank, one in enumerate(ranked):
-        holds, tracked = assembly.add(rank, one.condition)
         definition = one.definition
+        holds, tracked = assembly.add(rank, one.condition, definition.excludes_opt_out)
         compiled.append(
             CompiledDefinition(
                 rank,
@@ -231,6 +238,7 @@ def _assemble(ranked: list[Analysed]) -> Catalogue:
         attributes=assembly.attributes,
         dependents=tuple(tuple(found) for found in dependents),
         history_ranks=tuple(assembly.history_ranks),
+        membership_ranks=tuple(rank for rank, one in enumerate(ranked) if one.reads_memberships),
     )
 
 

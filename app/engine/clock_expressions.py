@@ -22,7 +22,7 @@ from app.engine.windows import (
     window_of,
 )
 from app.pql import ast
-from app.pql.calendar import parse_timestamp, unit_start_after
+from app.pql.calendar import Day, parse_timestamp, unit_start_after
 from app.pql.functions import FUNCTIONS
 from app.pql.values import any_pair, leaves
 
@@ -75,15 +75,21 @@ def _time(compiler: Compiler, time: ast.Expr, scope: Scope) -> Callable[[Frame],
         constant = [known]
         return lambda frame: constant
     value = compiler.value(time, scope)
-    make = day_anchor if isinstance(time, ast.Call) and time.function == "date" else instant_anchor
 
     def anchors(frame: Frame) -> list[Anchor]:
         found = value(frame)
         candidates = leaves(found) if isinstance(found, list) else (found,)
-        instants = [parse_timestamp(candidate) for candidate in candidates]
-        return [make(at_ms) for at_ms in instants if at_ms is not None]
+        found_anchors = [_anchor(candidate) for candidate in candidates]
+        return [anchor for anchor in found_anchors if anchor is not None]
 
     return anchors
+
+
+def _anchor(value: Any) -> Anchor | None:
+    if type(value) is Day:
+        return day_anchor(int(value))
+    at_ms = parse_timestamp(value)
+    return None if at_ms is None else instant_anchor(at_ms)
 
 
 def compile_clock_function(name: str) -> Evaluator | None:

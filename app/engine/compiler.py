@@ -8,11 +8,12 @@ lowest of those no other value in the expression can change either, so that is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.engine.clock_expressions import compile_clock_function, compile_occurs
 from app.engine.conditions import TermRef, TermSpec
+from app.engine.forms import Segments, compile_let, compile_membership, compile_object
 from app.engine.frame import Evaluator, Frame, Test
 from app.engine.loops import compile_aggregate, compile_chain, compile_comprehension
 from app.engine.methods import compile_call, compile_method
@@ -35,20 +36,20 @@ from app.pql.values import (
     unequal,
 )
 
-Ordinals = Mapping[str, int]
+NO_SEGMENTS = Segments()
 TermReader = Callable[[TermSpec], Evaluator]
 
 
 def compile_value(
-    expression: Any, ordinals: Ordinals | None = None, terms: TermReader | None = None
+    expression: Any, segments: Segments = NO_SEGMENTS, terms: TermReader | None = None
 ) -> Evaluator:
     """Compile an expression over a profile to its value."""
-    return Compiler(ordinals or {}, terms).value(expression, Scope())
+    return Compiler(segments, terms).value(expression, Scope())
 
 
 def compile_test(
     expression: Any,
-    ordinals: Ordinals | None = None,
+    segments: Segments = NO_SEGMENTS,
     terms: TermReader | None = None,
     *,
     item: bool = False,
@@ -57,12 +58,12 @@ def compile_test(
 
     Args:
         expression: A resolved tree.
-        ordinals: Ordinal by segment id, for `inSegment`.
+        segments: What `inSegment` and stored memberships refer to.
         terms: How to read the terms standing in the expression.
         item: The expression is about one event, which will be in slot 0.
     """
     scope = Scope().with_item() if item else Scope()
-    return Compiler(ordinals or {}, terms).test(expression, scope)
+    return Compiler(segments, terms).test(expression, scope)
 
 
 def compile_numbers(expression: Any) -> Callable[[Frame], Sequence[Number]]:
@@ -70,7 +71,7 @@ def compile_numbers(expression: Any) -> Callable[[Frame], Sequence[Number]]:
 
     None or one, as a rule; an aggregate takes a list apart, so a list has all it holds.
     """
-    value = Compiler({}, None).value(expression, Scope().with_item())
+    value = Compiler(NO_SEGMENTS, None).value(expression, Scope().with_item())
 
     def numbers(frame: Frame) -> Sequence[Number]:
         found = value(frame)
@@ -84,8 +85,8 @@ def compile_numbers(expression: Any) -> Callable[[Frame], Sequence[Number]]:
 class Compiler:
     """Compiles one expression."""
 
-    def __init__(self, ordinals: Ordinals, terms: TermReader | None) -> None:
-        self._ordinals = ordinals
+    def __init__(self, segments: Segments, terms: TermReader | None) -> None:
+        self._segments = segments
         self._terms = terms
 
     def test(self, node: Any, scope: Scope) -> Test:
@@ -152,12 +153,24 @@ class Compiler:
                 return compile_method(self, node, scope)
             case ast.Call():
                 return self._call(node, scope)
+        return self._form(node, scope)
+
+    def _form(self, node: Any, scope: Scope) -> Evaluator:
+        match node:
+            case ast.Let():
+                return compile_let(self, node, scope)
+            case ast.ObjectLiteral():
+                return compile_object(self, node, scope)
+            case ast.MembershipRef():
+                return compile_membership(node, self._segments)
+            case ast.Parameter() | ast.ContextReference():
+                return lambda frame: None
         raise AssertionError(f"the checker let {type(node).__name__} through")
 
     def _call(self, node: ast.Call, scope: Scope) -> Evaluator:
         match node:
             case ast.Call("inSegment", (ast.Literal(segment_id),)):
-                return membership(self._ordinals.get(str(segment_id)))
+                return membership(self._segments.ordinals.get(str(segment_id)))
             case ast.Call("if", (condition, positive, otherwise)):
                 return self._choice(condition, positive, otherwise, scope)
         return compile_clock_function(node.function) or compile_call(self, node, scope)

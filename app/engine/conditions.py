@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from app.engine.binding import bind_item, without_lets
 from app.engine.bounds import Sliding
-from app.engine.rewrite import bind_item, conjuncts, reads_of, rebuild
+from app.engine.rewrite import conjuncts, reads_of, rebuild
 from app.engine.terms import TermKind
 from app.engine.windows import ALWAYS, Interval, intersect, window_of
 from app.pql import ast
@@ -172,6 +173,10 @@ class _Decomposer:
                 return Negation(self.condition(operand))
             case ast.Call("inSegment", (ast.Literal(segment_id),)):
                 return SegmentLeaf(str(segment_id))
+            case ast.Let():
+                plain = without_lets(node)
+                if not isinstance(plain, ast.Let):
+                    return self.condition(plain)
         if not reads_of(node).events:
             return AttributeLeaf(node)
         return (

@@ -89,6 +89,7 @@ class Evaluator:
         proofs = self.frame.proofs
         proofs.clear()
         if work.ranks:
+            self.frame.before = before
             profile.members = self._evaluate(profile, work)
         for key, chain in work.chains.items():
             proof = proofs.get(key) or chain.prove(state.matches, work.now_ms)
@@ -124,6 +125,8 @@ class Evaluator:
         scope.external = profile.state.external
         scope.now_ms = now_ms
         scope.memo.clear()
+        if self.catalogue.membership_ranks:
+            scope.details = profile.state.details
         if self.catalogue.history_ranks:
             cut = first_order(now_ms - self.limits.retention_ms + 1)
             scope.events = [one.body for one in profile.events or () if one.order >= cut]
@@ -184,6 +187,7 @@ class Evaluator:
         if empty is None or not empty.from_ms <= now_ms < empty.until_ms:
             blank = Profile(ProfileState())
             self.frame.proofs.clear()
+            self.frame.before = 0
             work = Work(
                 now_ms, "event", dict.fromkeys(range(len(self.catalogue.definitions)), "event")
             )
@@ -205,10 +209,15 @@ class Evaluator:
         state.matches[key] = matches
         set_due(state, key, timeline.next_change(matches, now_ms))
 
-    def create(self, profile: Profile, now_ms: int) -> None:
-        """Give a new profile the answers of one without attributes and events."""
+    def create(self, profile: Profile, work: Work) -> None:
+        """Give a new profile the answers of one without attributes and events.
+
+        What depends on when it was made, or on what is left of a deleted one, is asked anew.
+        """
         state = profile.state
-        empty = self._empty_answers(now_ms)
+        empty = self._empty_answers(work.now_ms)
+        if self.catalogue.membership_ranks:
+            work.add(self.catalogue.membership_ranks, work.default)
         state.created = True
         state.tag = self.catalogue.tag
         state.dues = dict(empty.dues)

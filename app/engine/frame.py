@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from app.domain.model import JsonObject
 from app.engine.bounds import NEVER
-from app.engine.tables import MatchTable
+from app.engine.tables import DetailTable, MatchTable
 
 MAX_SLOTS = 256
 """Nested items and variables; the parser's depth limit lies below."""
@@ -19,6 +19,8 @@ class Frame:
 
     Attributes:
         attributes: The profile record.
+        before: Bit set over ordinals at the beginning of the step; this and
+        details: what is remembered of memberships are only set where a definition needs them.
         matches: Timeline key → matching events.
         members: Bit set over ordinals: what `inSegment` sees.
         external: By ordinal of an external audience, until when the profile is in it.
@@ -32,6 +34,8 @@ class Frame:
 
     __slots__ = (
         "attributes",
+        "before",
+        "details",
         "events",
         "external",
         "matches",
@@ -45,6 +49,8 @@ class Frame:
 
     def __init__(self) -> None:
         self.attributes: JsonObject = {}
+        self.before = 0
+        self.details = DetailTable()
         self.matches = MatchTable()
         self.members = 0
         self.external: Mapping[int, int] = {}

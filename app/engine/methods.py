@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.engine.forms import compile_map, compile_over_items
 from app.engine.frame import Evaluator, Frame
 from app.engine.scope import Scope
 from app.pql import ast
@@ -26,8 +27,12 @@ def compile_method(compiler: Compiler, node: ast.MethodCall, scope: Scope) -> Ev
         return compiler.value(ast.Filter(node.receiver, node.arguments[0]), scope)
     if node.method == "exists":
         return _some(compiler, node, scope)
+    if node.method == "map":
+        return compile_map(compiler, node, scope)
     spec = FUNCTIONS[node.method]
     assert spec.implementation is not None
+    if spec.sees_items:
+        return compile_over_items(compiler, node, scope, spec.implementation)
     if spec.per_item and node.arguments:
         return _per_item(compiler, node, scope, spec.implementation)
     values = [compiler.value(one, scope) for one in (node.receiver, *node.arguments)]

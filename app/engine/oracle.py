@@ -6,17 +6,19 @@ and small samples use it, and property tests hold the incremental engine to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from app.pql import ast, occurs
-from app.pql.ast import Declaration, Expr, OccursTail, Step
-from app.pql.calendar import day_interval, parse_timestamp
+from app.engine.oracle_time import Frame, TimeRules
+from app.pql import ast
+from app.pql.ast import Declaration, Expr, Step
+from app.pql.forms import body_of, gives_map
 from app.pql.functions import FUNCTIONS, EventItem, negative, project, truth
+from app.pql.grouping import collected, entries
 from app.pql.library import average, largest, smallest, total
-from app.pql.occurs import Interval
-from app.pql.values import Value, leaves
+from app.pql.memberships import written_membership
+from app.pql.values import Value
 
 _AGGREGATES = {"sum": total, "average": average, "min": smallest, "max": largest}
 
@@ -45,12 +47,15 @@ class Subject:
         events: The visible events, in any order; retention is applied by the caller.
         member_of: Ids of the segments it is a member of.
         now_ms: The instant of the evaluation, epoch ms.
+        memberships: By namespace and id: maps with `status` and `lastQualificationTime`. What is
+            not there is looked for in the record.
     """
 
     attributes: dict[str, Any]
     events: Sequence[Event]
     member_of: Container[str]
     now_ms: int
+    memberships: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 def matches(expr: Expr, subject: Subject) -> bool:
@@ -60,73 +65,77 @@ def matches(expr: Expr, subject: Subject) -> bool:
 
 def evaluate(expr: Expr, subject: Subject) -> Value:
     """Return the value of a resolved expression; null or false where data does not fit."""
-    return _Interpreter(subject).value(expr, _Frame((), {}))
+    return _Interpreter(subject).value(expr, Frame((), {}))
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The current items, innermost first, and the bound variables."""
-
-    items: tuple[Value, ...]
-    variables: dict[str, Value]
-
-    def with_item(self, item: Value) -> _Frame:
-        return _Frame((item, *self.items), self.variables)
-
-    def with_variable(self, name: str, value: Value) -> _Frame:
-        return _Frame(self.items, {**self.variables, name: value})
-
-
-class _Interpreter:
+class _Interpreter(TimeRules):
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         in_order = sorted(subject.events, key=lambda event: event.order)
         self._events = [EventItem(event.body, timestamp=event.at_ms) for event in in_order]
 
-    def value(self, node: Expr, frame: _Frame) -> Value:
+    @property
+    def now_ms(self) -> int:
+        return self._subject.now_ms
+
+    def value(self, node: Expr, frame: Frame) -> Value:
         return _RULES[type(node)](self, node, frame)
 
-    def _is_true(self, node: Expr | None, frame: _Frame) -> bool:
+    def _is_true(self, node: Expr | None, frame: Frame) -> bool:
         return node is None or truth(self.value(node, frame))
 
-    def literal(self, node: ast.Literal, frame: _Frame) -> Value:
+    def null(self, node: Expr, frame: Frame) -> None:
+        return None
+
+    def literal(self, node: ast.Literal, frame: Frame) -> Value:
         return node.value
 
-    def list_literal(self, node: ast.ListLiteral, frame: _Frame) -> Value:
+    def list_literal(self, node: ast.ListLiteral, frame: Frame) -> Value:
         return [self.value(item, frame) for item in node.items]
 
-    def profile(self, node: ast.ProfileRef, frame: _Frame) -> Value:
+    def object_literal(self, node: ast.ObjectLiteral, frame: Frame) -> Value:
+        return {key: self.value(value, frame) for key, value in node.entries}
+
+    def profile(self, node: ast.ProfileRef, frame: Frame) -> Value:
         return self._subject.attributes
 
-    def events(self, node: ast.EventsRef, frame: _Frame) -> Value:
+    def events(self, node: ast.EventsRef, frame: Frame) -> Value:
         return self._events
 
-    def item(self, node: ast.ItemRef, frame: _Frame) -> Value:
+    def membership(self, node: ast.MembershipRef, frame: Frame) -> Value:
+        stored = self._subject.memberships.get(node.namespace, {}).get(node.segment_id)
+        return stored or written_membership(self._subject.attributes, node)
+
+    def item(self, node: ast.ItemRef, frame: Frame) -> Value:
         return frame.items[node.depth]
 
-    def variable(self, node: ast.Variable, frame: _Frame) -> Value:
+    def variable(self, node: ast.Variable, frame: Frame) -> Value:
         return frame.variables[node.name]
 
-    def field(self, node: ast.Field, frame: _Frame) -> Value:
+    def let(self, node: ast.Let, frame: Frame) -> Value:
+        bound = frame.with_variable(node.name, self.value(node.value, frame))
+        return self.value(node.body, bound)
+
+    def field(self, node: ast.Field, frame: Frame) -> Value:
         return project(self.value(node.object, frame), node.name)
 
-    def conjunction(self, node: ast.And, frame: _Frame) -> bool:
+    def conjunction(self, node: ast.And, frame: Frame) -> bool:
         return all(self._is_true(operand, frame) for operand in node.operands)
 
-    def disjunction(self, node: ast.Or, frame: _Frame) -> bool:
+    def disjunction(self, node: ast.Or, frame: Frame) -> bool:
         return any(self._is_true(operand, frame) for operand in node.operands)
 
-    def negation(self, node: ast.Not, frame: _Frame) -> bool:
+    def negation(self, node: ast.Not, frame: Frame) -> bool:
         return not self._is_true(node.operand, frame)
 
-    def negative(self, node: ast.Negative, frame: _Frame) -> Value:
+    def negative(self, node: ast.Negative, frame: Frame) -> Value:
         return negative(self.value(node.operand, frame))
 
-    def binary(self, node: ast.Binary, frame: _Frame) -> Value:
+    def binary(self, node: ast.Binary, frame: Frame) -> Value:
         left, right = self.value(node.left, frame), self.value(node.right, frame)
         return _implementation(node.operator)(left, right)
 
-    def call(self, node: ast.Call, frame: _Frame) -> Value:
+    def call(self, node: ast.Call, frame: Frame) -> Value:
         if node.function == "if":
             test, positive, otherwise = node.arguments
             return self.value(positive if self._is_true(test, frame) else otherwise, frame)
@@ -137,28 +146,51 @@ class _Interpreter:
             return _implementation(node.function)(self._subject.now_ms)
         return _implementation(node.function)(*arguments)
 
-    def method_call(self, node: ast.MethodCall, frame: _Frame) -> Value:
+    def method_call(self, node: ast.MethodCall, frame: Frame) -> Value:
         receiver = self.value(node.receiver, frame)
         if node.method == "filter":
             return self._filtered(receiver, node.arguments[0], frame)
         if node.method == "exists":
             return bool(self._filtered(receiver, node.arguments[0], frame))
-        if FUNCTIONS[node.method].per_item and node.arguments:
-            items = receiver if isinstance(receiver, list) else []
-            per_item = [self.value(node.arguments[0], frame.with_item(item)) for item in items]
+        if node.method == "map":
+            return self._mapped(receiver, node, frame)
+        spec = FUNCTIONS[node.method]
+        if not (spec.per_item and node.arguments):
+            arguments = [self.value(argument, frame) for argument in node.arguments]
+            return _implementation(node.method)(receiver, *arguments)
+        items = receiver if isinstance(receiver, list) else []
+        per_item = [self.value(node.arguments[0], frame.with_item(item)) for item in items]
+        if not spec.sees_items:
             return _implementation(node.method)(per_item)
-        arguments = [self.value(argument, frame) for argument in node.arguments]
-        return _implementation(node.method)(receiver, *arguments)
+        others = [self.value(argument, frame) for argument in node.arguments[1:]]
+        return _implementation(node.method)(receiver, per_item, *others)
 
-    def filter(self, node: ast.Filter, frame: _Frame) -> Value:
+    def _mapped(self, receiver: Value, node: ast.MethodCall, frame: Frame) -> Value:
+        """Evaluate the body once per item of a list or entry of a map."""
+        function, body = node.arguments[0], body_of(node.arguments[0])
+        pairs = entries(receiver)
+        if pairs is None and isinstance(receiver, list) and not isinstance(function, ast.Lambda):
+            pairs = ((None, item) for item in receiver)
+        if pairs is None:
+            return None
+        found: list[Value] = []
+        for key, value in pairs:
+            inner = frame.with_item(value)
+            if isinstance(function, ast.Lambda):
+                key_name, value_name = function.parameters
+                inner = inner.with_variable(key_name, key).with_variable(value_name, value)
+            found.append(self.value(body, inner))
+        return collected(found) if gives_map(node) else found
+
+    def filter(self, node: ast.Filter, frame: Frame) -> Value:
         return self._filtered(self.value(node.array, frame), node.condition, frame)
 
-    def _filtered(self, array: Value, condition: Expr, frame: _Frame) -> list[Value] | None:
+    def _filtered(self, array: Value, condition: Expr, frame: Frame) -> list[Value] | None:
         if not isinstance(array, list):
             return None
         return [item for item in array if self._is_true(condition, frame.with_item(item))]
 
-    def comprehension(self, node: ast.Comprehension, frame: _Frame) -> Value:
+    def comprehension(self, node: ast.Comprehension, frame: Frame) -> Value:
         if node.kind == "forall":
             return self._holds_for_all(node.declarations, frame)
         found = list(self._tuples(node.declarations, frame))
@@ -168,7 +200,7 @@ class _Interpreter:
         rows = [[bound.variables[name] for name in names] for bound in found]
         return rows if len(names) > 1 else [row[0] for row in rows]
 
-    def _tuples(self, declarations: Sequence[Declaration], frame: _Frame) -> Iterator[_Frame]:
+    def _tuples(self, declarations: Sequence[Declaration], frame: Frame) -> Iterator[Frame]:
         if not declarations:
             yield frame
             return
@@ -179,7 +211,7 @@ class _Interpreter:
             if self._is_true(first.condition, bound):
                 yield from self._tuples(rest, bound)
 
-    def _holds_for_all(self, declarations: Sequence[Declaration], frame: _Frame) -> bool:
+    def _holds_for_all(self, declarations: Sequence[Declaration], frame: Frame) -> bool:
         if not declarations:
             return True
         first, *rest = declarations
@@ -192,12 +224,12 @@ class _Interpreter:
             for bound in bounds
         )
 
-    def aggregate(self, node: ast.Aggregate, frame: _Frame) -> Value:
+    def aggregate(self, node: ast.Aggregate, frame: Frame) -> Value:
         value = node.value or ast.Variable(node.declarations[0].variable)
         found = [self.value(value, bound) for bound in self._tuples(node.declarations, frame)]
         return _AGGREGATES[node.kind](found)
 
-    def chain(self, node: ast.Chain, frame: _Frame) -> bool:
+    def chain(self, node: ast.Chain, frame: Frame) -> bool:
         """Find the earliest end of each step; without upper gaps greedy is complete."""
         in_time = sorted(self._events, key=lambda event: event["timestamp"])
         end: int | None = None
@@ -210,55 +242,11 @@ class _Interpreter:
             end = found[count - 1]["timestamp"]
         return True
 
-    def _is_step(self, step: Step, event: EventItem, frame: _Frame) -> bool:
+    def _is_step(self, step: Step, event: EventItem, frame: Frame) -> bool:
         inner = frame.with_item(event)
-        if step.when is not None and not self._occurs(event["timestamp"], step.when, frame):
+        if step.when is not None and not self.holds(event["timestamp"], step.when, frame):
             return False
         return self._is_true(step.what, inner) and self._is_true(step.where, inner)
-
-    def occurs(self, node: ast.Occurs, frame: _Frame) -> bool:
-        operand = self.value(node.operand, frame)
-        candidates = leaves(operand) if isinstance(operand, list) else [operand]
-        instants = [parse_timestamp(candidate) for candidate in candidates]
-        return any(ms is not None and self._occurs(ms, node.tail, frame) for ms in instants)
-
-    def _occurs(self, ms: int, tail: OccursTail, frame: _Frame) -> bool:
-        """Apply a tail; a list of times is satisfied by any of them, no time by none."""
-        if isinstance(tail, ast.OccursBetween):
-            firsts, lasts = self._times(tail.start, frame), self._times(tail.end, frame)
-            return any(occurs.is_between(ms, first, last) for first in firsts for last in lasts)
-        return any(_satisfies(ms, tail, time) for time in self._times(tail.time, frame))
-
-    def _times(self, node: Expr, frame: _Frame) -> list[Interval]:
-        if isinstance(node, ast.Moment):
-            return [occurs.moment(node, self._subject.now_ms)]
-        if isinstance(node, ast.Period):
-            return [occurs.period(node, self._subject.now_ms)]
-        if isinstance(node, ast.Call) and node.function == "date":
-            return self._day([self.value(argument, frame) for argument in node.arguments])
-        found = self.value(node, frame)
-        candidates = leaves(found) if isinstance(found, list) else [found]
-        instants = [parse_timestamp(candidate) for candidate in candidates]
-        return [occurs.instant(ms) for ms in instants if ms is not None]
-
-    def _day(self, parts: Sequence[Value]) -> list[Interval]:
-        if any(type(part) is not int for part in parts):
-            return []
-        bounds = day_interval(*parts)
-        return [] if bounds is None else [Interval(*bounds)]
-
-
-def _satisfies(
-    ms: int, tail: ast.OccursOn | ast.OccursRelative | ast.OccursDistance, time: Interval
-) -> bool:
-    if isinstance(tail, ast.OccursOn):
-        return occurs.is_on(ms, time)
-    if isinstance(tail, ast.OccursRelative):
-        return occurs.is_relative(ms, tail.direction, time)
-    is_now = isinstance(tail.time, ast.Moment) and tail.time.word == "now"
-    return occurs.is_at_distance(
-        ms, tail.comparison, tail.amount, tail.unit, tail.direction, time, until_now=is_now
-    )
 
 
 def _implementation(name: str) -> Callable[..., Value]:
@@ -268,11 +256,16 @@ def _implementation(name: str) -> Callable[..., Value]:
     return found
 
 
-_RULES: dict[type[Any], Callable[[_Interpreter, Any, _Frame], Value]] = {
+_RULES: dict[type[Any], Callable[[_Interpreter, Any, Frame], Value]] = {
     ast.Literal: _Interpreter.literal,
     ast.ListLiteral: _Interpreter.list_literal,
     ast.ProfileRef: _Interpreter.profile,
     ast.EventsRef: _Interpreter.events,
+    ast.ObjectLiteral: _Interpreter.object_literal,
+    ast.MembershipRef: _Interpreter.membership,
+    ast.Parameter: _Interpreter.null,
+    ast.ContextReference: _Interpreter.null,
+    ast.Let: _Interpreter.let,
     ast.ItemRef: _Interpreter.item,
     ast.Variable: _Interpreter.variable,
     ast.Field: _Interpreter.field,

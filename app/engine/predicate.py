@@ -15,10 +15,12 @@ from app.domain.errors import InvalidDefinition
 from app.domain.limits import EngineLimits
 from app.domain.model import JsonObject
 from app.engine.compiler import compile_test
+from app.engine.forms import Segments
 from app.engine.frame import Frame
 from app.engine.history import read_frames
 from app.engine.profile import first_order
 from app.engine.rewrite import reads_of
+from app.engine.state_codec import decode
 from app.engine.state_glance import StateGlance, glance
 from app.pql.checker import check
 from app.pql.parser import parse
@@ -48,7 +50,8 @@ class Predicate:
             problems = tuple(str(problem) for problem in checked.problems)
             raise InvalidDefinition("; ".join(problems), problems)
         self.reads_events = reads_of(checked.expr).events
-        self._holds = compile_test(checked.expr, ordinals)
+        self._reads_memberships = reads_of(checked.expr).memberships
+        self._holds = compile_test(checked.expr, Segments(ordinals))
         self._limits = limits
         self._frame = Frame()
         self.record: JsonObject = {}
@@ -74,6 +77,8 @@ class Predicate:
         frame.attributes = self.record = orjson.loads(state.attributes_json)
         frame.members = int.from_bytes(state.members, "little")
         frame.now_ms = now_ms
+        if self._reads_memberships:
+            frame.before, frame.details = frame.members, decode(packed).details
         if self.reads_events:
             frame.events = self._events(state, frames, now_ms)
         return self._holds(frame)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from app.pql import ast
+from app.pql.memberships import ROOT as MEMBERSHIPS
 from app.pql.words import PER_ITEM_METHODS
 
 CLOCK_FUNCTIONS = frozenset({"currentMonth", "currentYear", "currentDayOfMonth"})
@@ -16,11 +17,9 @@ N = TypeVar("N")
 
 def scoped_children(node: Any) -> Iterator[tuple[Any, int]]:
     """Yield the direct children of a node with the number of item scopes (0 or 1) it opens."""
-    for item in fields(node):
-        if item.name == "span":
-            continue
-        opened = 1 if _opens_scope(node, item.name) else 0
-        for child in _nodes(getattr(node, item.name)):
+    for name in ast.part_names(node):
+        opened = 1 if _opens_scope(node, name) else 0
+        for child in _nodes(getattr(node, name)):
             yield child, opened
 
 
@@ -54,14 +53,12 @@ def rebuild(node: N, change: Callable[[Any, int], Any], depth: int = 0) -> N:
     if changed is not None:
         return changed  # type: ignore[no-any-return]  # the caller replaces like by like
     updates: dict[str, Any] = {}
-    for item in fields(node):  # type: ignore[arg-type]  # every node is a dataclass
-        if item.name == "span":
-            continue
-        old = getattr(node, item.name)
-        inner = depth + 1 if _opens_scope(node, item.name) else depth
+    for name in ast.part_names(node):
+        old = getattr(node, name)
+        inner = depth + 1 if _opens_scope(node, name) else depth
         new = _rebuild_value(old, change, inner)
         if new is not old:
-            updates[item.name] = new
+            updates[name] = new
     return replace(node, **updates) if updates else node  # type: ignore[type-var]  # as above
 
 
@@ -73,27 +70,14 @@ def _rebuild_value(value: Any, change: Callable[[Any, int], Any], depth: int) ->
     return rebuild(value, change, depth) if hasattr(value, "span") else value
 
 
-def bind_item(node: N, variable: str) -> N:
-    """Return the tree with a comprehension variable turned into the item of a new outer scope.
-
-    `select E from xEvent where E.x = 1` and `xEvent[x = 1]` become the same condition.
-    """
-
-    def change(part: Any, depth: int) -> Any:
-        if isinstance(part, ast.Variable) and part.name == variable:
-            return ast.ItemRef(depth)
-        return None
-
-    return rebuild(node, change)
-
-
 @dataclass(slots=True)
 class Reads:
     """What the answer of an expression depends on.
 
     Attributes:
         paths: Paths of the profile record; the empty path stands for all of it.
-        segments: Ids in `inSegment`.
+        segments: Ids in `inSegment` and of stored memberships.
+        memberships: Any use of stored memberships.
         events: Any use of `xEvent`.
         clock: Any use of the current time.
         outer: A variable that is not bound inside, or an item beyond the current one.
@@ -101,6 +85,7 @@ class Reads:
 
     paths: set[tuple[str, ...]] = field(default_factory=set)
     segments: set[str] = field(default_factory=set)
+    memberships: bool = False
     events: bool = False
     clock: bool = False
     outer: bool = False
@@ -123,6 +108,21 @@ def _collect(node: Any, depth: int, bound: frozenset[str], reads: Reads) -> None
     if path is not None:
         reads.paths.add(path)
         return
+    _collect_node(node, depth, bound, reads)
+    if isinstance(node, ast.Comprehension | ast.Aggregate):
+        _collect_declared(node, depth, bound, reads)
+        return
+    if isinstance(node, ast.Let):
+        _collect(node.value, depth, bound, reads)
+        _collect(node.body, depth, bound | {node.name}, reads)
+        return
+    if isinstance(node, ast.Lambda):
+        bound = bound | set(node.parameters)
+    for child, opened in scoped_children(node):
+        _collect(child, depth + opened, bound, reads)
+
+
+def _collect_node(node: Any, depth: int, bound: frozenset[str], reads: Reads) -> None:
     match node:
         case ast.EventsRef():
             reads.events = True
@@ -132,16 +132,14 @@ def _collect(node: Any, depth: int, bound: frozenset[str], reads: Reads) -> None
             reads.clock = True
         case ast.Call("inSegment", (ast.Literal(segment_id),)):
             reads.segments.add(str(segment_id))
+        case ast.MembershipRef(namespace, segment_id):
+            reads.memberships = True
+            reads.segments.add(segment_id)
+            reads.paths.add((MEMBERSHIPS, namespace, segment_id))
         case ast.ItemRef(level) if level > depth:
             reads.outer = True
         case ast.Variable(name) if name not in bound:
             reads.outer = True
-    if isinstance(node, ast.Comprehension | ast.Aggregate):
-        _collect_declared(node, depth, bound, reads)
-        return
-    inner = bound | _bound_by(node)
-    for child, opened in scoped_children(node):
-        _collect(child, depth + opened, inner, reads)
 
 
 def _collect_declared(
@@ -154,15 +152,6 @@ def _collect_declared(
             _collect(declaration.condition, depth, bound, reads)
     if isinstance(node, ast.Aggregate) and node.value is not None:
         _collect(node.value, depth, bound, reads)
-
-
-def _bound_by(node: Any) -> frozenset[str]:
-    match node:
-        case ast.Let(name):
-            return frozenset((name,))
-        case ast.Lambda(parameters):
-            return frozenset(parameters)
-    return frozenset()
 
 
 def profile_path(node: Any) -> tuple[str, ...] | None:

@@ -72,7 +72,7 @@ class Stepper:
         work = self._work
         work.begin(now_ms, "attribute" if event is None else "event")
         if not state.created:
-            self._evaluator.create(profile, now_ms)
+            self._evaluator.create(profile, work)
             before = 0
         if patch is not None:
             self._patch(profile, patch, work)
@@ -107,7 +107,7 @@ class Stepper:
         work = self._work
         work.begin(now_ms, "external")
         if not state.created:
-            self._evaluator.create(profile, now_ms)
+            self._evaluator.create(profile, work)
             before = 0
         ordinal = self.catalogue.definitions[rank].ordinal
         state.set_external(ordinal, told.until_ms if is_member else 0)

@@ -100,7 +100,10 @@ class UpReference:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`$1`: a positional parameter; `$1` is the profile. Parsed tree only."""
+    """`$1`: a positional parameter; `$1` is the profile.
+
+    In the resolved tree only of a parameter that this host does not pass: it is null.
+    """
 
     position: int
     span: Span = _span()
@@ -108,7 +111,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ContextReference:
-    """`@{SCHEMA_ID;version=1}`: data of another host; parsed, never evaluated here."""
+    """`@{SCHEMA_ID;version=1}`: data that another host passes; here it is null."""
 
     text: str
     span: Span = _span()
@@ -129,6 +132,18 @@ class EventsRef:
 
 
 @dataclass(frozen=True, slots=True)
+class MembershipRef:
+    """`segmentMembership.get("ups").get("id")`: a stored membership. Resolved tree only.
+
+    A map with `status` and `lastQualificationTime`; null when the profile never was a member.
+    """
+
+    namespace: str
+    segment_id: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class ItemRef:
     """The current item of an enclosing item scope; depth 0 is the innermost. Resolved only.
 
@@ -144,7 +159,11 @@ class ItemRef:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable bound by a lambda, `let` or a comprehension. Resolved tree only."""
+    """A variable bound by a lambda, `let` or a comprehension. Resolved tree only.
+
+    The parameter of a lambda with one parameter is not among them: it is the `ItemRef` of the item
+    that the lambda is called with, or the `ProfileRef`.
+    """
 
     name: str
     span: Span = _span()
@@ -337,7 +356,7 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Lambda:
-    """`(a, b) => body`."""
+    """`(a, b) => body`. In the resolved tree only `(key, value) => …` as the argument of `map`."""
 
     parameters: tuple[str, ...]
     body: Expr
@@ -377,6 +396,7 @@ Expr = Union[
     ContextReference,
     ProfileRef,
     EventsRef,
+    MembershipRef,
     ItemRef,
     Variable,
     Field,
@@ -402,9 +422,21 @@ Node = Union[Expr, OccursOn, OccursBetween, OccursRelative, OccursDistance, Decl
 
 def children(node: Node) -> Iterator[Node]:
     """Yield the direct children of a node, left to right."""
-    for item in fields(node):
-        if item.name != "span":
-            yield from _nodes_in(getattr(node, item.name))
+    for name in part_names(node):
+        yield from _nodes_in(getattr(node, name))
+
+
+_PART_NAMES: dict[object, tuple[str, ...]] = {}
+
+
+def part_names(node: object) -> tuple[str, ...]:
+    """Return the names of the fields of a node, but for its span."""
+    kind: object = type(node)
+    found = _PART_NAMES.get(kind)
+    if found is None:
+        names = [item.name for item in fields(node)]  # type: ignore[arg-type]  # a node
+        found = _PART_NAMES[kind] = tuple(name for name in names if name != "span")
+    return found
 
 
 def _nodes_in(value: object) -> Iterator[Node]:

@@ -26,6 +26,11 @@ FIXED_UNITS_MS: Final[dict[str, int]] = {
 }
 """Length of the units that are always equally long."""
 
+
+class Day(int):
+    """Start of a UTC day in epoch ms, which as a time means the whole day: no number."""
+
+
 _MONTHS: Final[dict[str, int]] = {
     "month": 1,
     "year": 12,
@@ -127,8 +132,8 @@ def parse_timestamp(value: Any) -> int | None:
     UTC midnight (PQL reference, types). Anything else is None; no value raises.
     """
     kind = type(value)
-    if kind is int:
-        return clamp(value)
+    if kind is int or kind is Day:
+        return clamp(int(value))
     if kind is str:
         return _parse_text(value)
     if kind is float and value == value:  # NaN is not equal to itself

@@ -14,8 +14,11 @@ from app.pql import ast, checks
 from app.pql.ast import Declaration, Expr, OccursTail, Step
 from app.pql.chain_checks import TIMESTAMP, check_chain
 from app.pql.checked import Checked, summarised
+from app.pql.checker_forms import FormChecker
 from app.pql.checks import Typed
-from app.pql.limits import MAX_DEPTH, is_deeper_than
+from app.pql.forms import body_of
+from app.pql.limits import MAX_DEPTH, MAX_VARIABLES, is_deeper_than
+from app.pql.memberships import membership_of
 from app.pql.scope import Findings, Scope, field_of, resolve_name, resolve_up
 from app.pql.types import Type, described
 
@@ -35,14 +38,15 @@ def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
         message = f"the expression is more than {MAX_DEPTH} levels deep"
         findings.problem("too-deep", message, expr, "flatten it")
     else:
-        resolved = _Checker(findings, segments).visit(expr, Scope()).expr
-    return summarised(resolved, findings)
+        resolved = _Checker(findings).root(expr).expr
+    return summarised(resolved, findings, segments)
 
 
-class _Checker:
-    def __init__(self, findings: Findings, segments: Collection[str] | None) -> None:
-        self._findings = findings
-        self._segments = segments
+class _Checker(FormChecker):
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings)
+        # The body of the `map` at hand, the one place of a `mapEntry`.
+        self._entry: Expr | None = None
 
     def visit(self, node: Expr, scope: Scope) -> Typed:
         return _VISITORS[type(node)](self, node, scope)
@@ -60,6 +64,9 @@ class _Checker:
         return Typed(replace(node, items=items), "array")
 
     def name(self, node: ast.Name, scope: Scope) -> Typed:
+        bound = scope.bound(node)
+        if bound is not None:
+            return Typed(*bound)
         found = resolve_name(node, scope, self._findings)
         return Typed(found, "array" if isinstance(found, ast.EventsRef) else "any")
 
@@ -72,17 +79,8 @@ class _Checker:
     def up_reference(self, node: ast.UpReference, scope: Scope) -> Typed:
         return Typed(resolve_up(node, scope, self._findings), "any")
 
-    def parameter(self, node: ast.Parameter, scope: Scope) -> Typed:
-        if node.position != 1:
-            self._findings.unsupported(f"the parameter ${node.position}", node)
-        return Typed(ast.ProfileRef(span=node.span), "any")
-
     def resolved(self, node: Expr, scope: Scope) -> Typed:
         return Typed(node, "array" if isinstance(node, ast.EventsRef) else "any")
-
-    def unsupported(self, node: Expr, scope: Scope) -> Typed:
-        self._findings.unsupported(_CONSTRUCTS[type(node)], node)
-        return Typed(node, "any")
 
     def field(self, node: ast.Field, scope: Scope) -> Typed:
         owner = self.visit(node.object, scope)
@@ -93,10 +91,13 @@ class _Checker:
             hint = "select one variable"
             message = "a select with several variables gives tuples, which have no fields"
             self._findings.problem("type", message, node, hint)
-        found = field_of(owner.expr, node.name, node)
+        found = membership_of(field_of(owner.expr, node.name, node))
         return Typed(found, "array" if isinstance(found, ast.EventsRef) else "any")
 
     def call(self, node: ast.Call, scope: Scope) -> Typed:
+        if node.function == "mapEntry" and node is not self._entry:
+            message, hint = "mapEntry stands only in map", "write map((K, G) => mapEntry(K, …))"
+            self._findings.problem("type", message, node, hint)
         arguments = [self.visit(argument, scope) for argument in node.arguments]
         found = replace(node, arguments=tuple(argument.expr for argument in arguments))
         spec = checks.find_spec(node, self._findings)
@@ -106,19 +107,7 @@ class _Checker:
             checks.check_arguments(spec, node.arguments, arguments, self._findings)
             if node.function == "date":
                 checks.check_date(node, self._findings)
-            if node.function == "inSegment":
-                self._check_segment(node)
         return Typed(found, spec.result)
-
-    def _check_segment(self, node: ast.Call) -> None:
-        segment = node.arguments[0]
-        if not (isinstance(segment, ast.Literal) and isinstance(segment.value, str)):
-            message, hint = "inSegment takes the id of a segment", 'write inSegment("id")'
-            self._findings.problem("segment-literal", message, segment, hint)
-        elif self._segments is not None and segment.value not in self._segments:
-            message = f'there is no segment "{segment.value}"'
-            hint = "create that segment first, or correct its id"
-            self._findings.problem("unknown-segment", message, segment, hint)
 
     def method_call(self, node: ast.MethodCall, scope: Scope) -> Typed:
         receiver = self.visit(node.receiver, scope)
@@ -126,13 +115,17 @@ class _Checker:
         if spec is None:
             return Typed(node, "any")
         inner = scope.with_item() if spec.per_item else scope
-        arguments = [self.visit(argument, inner) for argument in node.arguments]
+        visit = self.item_argument if spec.per_item else self.visit
+        if node.method == "map" and node.arguments:
+            self._entry = body_of(node.arguments[0])
+        arguments = [visit(argument, inner) for argument in node.arguments]
         if checks.check_arity(spec, node, self._findings):
             checks.check_receiver(spec, node.receiver, receiver, self._findings)
             checks.check_arguments(spec, node.arguments, arguments, self._findings)
+            checks.check_method(node, receiver, arguments, self._findings)
         resolved = tuple(argument.expr for argument in arguments)
-        found = replace(node, receiver=receiver.expr, arguments=resolved)
-        return Typed(found, spec.result)
+        found = membership_of(replace(node, receiver=receiver.expr, arguments=resolved))
+        return Typed(found, checks.result_type(found, spec))
 
     def filter(self, node: ast.Filter, scope: Scope) -> Typed:
         array = self._array(node.array, scope)
@@ -204,7 +197,10 @@ class _Checker:
         self, declarations: tuple[Declaration, ...], scope: Scope
     ) -> tuple[tuple[Declaration, ...], Scope]:
         found: list[Declaration] = []
-        for node in declarations:
+        if len(declarations) > MAX_VARIABLES:
+            message = f"at most {MAX_VARIABLES} variables, these are {len(declarations)}"
+            self._findings.problem("too-many-variables", message, declarations[-1], "use fewer")
+        for node in declarations[:MAX_VARIABLES]:
             if any(other.variable == node.variable for other in found):
                 message = f"the variable {node.variable} is declared twice"
                 self._findings.problem("duplicate-name", message, node, "choose another name")
@@ -247,13 +243,6 @@ class _Checker:
         )
 
 
-_CONSTRUCTS: dict[type[Any], str] = {
-    ast.ObjectLiteral: "an object literal",
-    ast.ContextReference: "a context reference @{…}",
-    ast.Let: "let",
-    ast.Lambda: "a lambda",
-}
-
 _VISITORS: dict[type[Any], Callable[[_Checker, Any, Scope], Typed]] = {
     ast.Literal: _Checker.literal,
     ast.ListLiteral: _Checker.list_literal,
@@ -276,6 +265,12 @@ _VISITORS: dict[type[Any], Callable[[_Checker, Any, Scope], Typed]] = {
     ast.Comprehension: _Checker.comprehension,
     ast.Aggregate: _Checker.aggregate,
     ast.Chain: _Checker.chain,
-    **dict.fromkeys((ast.ProfileRef, ast.EventsRef, ast.ItemRef, ast.Variable), _Checker.resolved),
-    **dict.fromkeys(_CONSTRUCTS, _Checker.unsupported),
+    **dict.fromkeys(
+        (ast.ProfileRef, ast.EventsRef, ast.MembershipRef, ast.ItemRef, ast.Variable),
+        _Checker.resolved,
+    ),
+    ast.ObjectLiteral: _Checker.object_literal,
+    ast.ContextReference: _Checker.context,
+    ast.Let: _Checker.let,
+    ast.Lambda: _Checker.function,
 }

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.pql import ast
 from app.pql.ast import Expr, Node
 from app.pql.calendar import day_interval, parse_timestamp
+from app.pql.forms import gives_map
 from app.pql.functions import FUNCTIONS, FunctionSpec
 from app.pql.regex import RegexError, compile_java
 from app.pql.scope import Findings
@@ -119,16 +120,13 @@ def _crosses_events(node: Expr) -> bool:
 
 
 def find_spec(node: ast.Call | ast.MethodCall, findings: Findings) -> FunctionSpec | None:
-    """Look up a function or method; note when it is unknown or not evaluated yet."""
+    """Look up a function or method; note when it is unknown."""
     is_method = isinstance(node, ast.MethodCall)
     name = node.method if isinstance(node, ast.MethodCall) else node.function
     spec = FUNCTIONS.get(name)
     wanted = "method" if is_method else "function"
     if spec is None or spec.kind != wanted:
         findings.problem("unknown-function", f"unknown {wanted} {name}", node, _remedy(name, spec))
-        return None
-    if not spec.supported:
-        findings.unsupported(f"the {wanted} {name}", node)
         return None
     return spec
 
@@ -165,13 +163,80 @@ def check_arguments(
     """Check the types of the arguments and literal patterns."""
     for index, (node, argument) in enumerate(zip(nodes, given, strict=True)):
         wanted = spec.arguments[min(index, len(spec.arguments) - 1)]
-        if argument.type == "date" and spec.name != "if":
+        if argument.type == "date" and spec.name not in {"if", "map"}:
             findings.problem("type", f"{spec.name} takes no date", node, USE_OCCURS)
         elif not fits(argument.type, wanted):
             message = f"{spec.name} needs {described(wanted)}, this is {described(argument.type)}"
             findings.problem("type", message, node)
-        elif spec.name == "matches":
+        elif spec.name in {"matches", "regexGroup"} and index == 0:
             check_regex(node, findings)
+
+
+def check_method(
+    node: ast.MethodCall, receiver: Typed, arguments: Sequence[Typed], findings: Findings
+) -> None:
+    """Check what only one method asks for; the number of arguments is right."""
+    if node.method in {"topN", "bottomN"}:
+        _check_amount(node, findings)
+    if node.method == "regexGroup":
+        _check_group(node, findings)
+    for argument in arguments:
+        if isinstance(argument.expr, ast.Lambda):
+            _check_parameters(node, argument.expr, receiver, findings)
+
+
+def _check_parameters(
+    node: ast.MethodCall, function: ast.Lambda, receiver: Typed, findings: Findings
+) -> None:
+    if node.method != "map":
+        message = f"the lambda of {node.method} has one parameter, the item"
+        findings.problem("arity", message, function, "write item => …")
+    elif len(function.parameters) > 2:
+        message = "the lambda of map has one parameter, the item, or two, key and value"
+        findings.problem("arity", message, function, "write (K, G) => …")
+    elif receiver.type == "array":
+        message = "a list has no keys: the lambda of map has one parameter here"
+        findings.problem("type", message, function, "write item => …, or use groupBy before map")
+
+
+def check_names(node: ast.Lambda, findings: Findings) -> None:
+    """Check that the parameters of a lambda differ."""
+    if len(set(node.parameters)) < len(node.parameters):
+        message = "two parameters have one name"
+        findings.problem("duplicate-name", message, node, "choose another name")
+
+
+def result_type(node: Expr, spec: FunctionSpec) -> Type:
+    """Return the type of a resolved call of a method."""
+    if isinstance(node, ast.MembershipRef):
+        return "object"
+    if isinstance(node, ast.MethodCall) and node.method == "map" and node.arguments:
+        return "object" if gives_map(node) else "array"
+    return spec.result
+
+
+def _check_amount(node: ast.MethodCall, findings: Findings) -> None:
+    """Check the n of `topN` and `bottomN`: it is the same for all items."""
+    amount = node.arguments[1]
+    if not (isinstance(amount, ast.Literal) and type(amount.value) is int):
+        hint = f"write {node.method}(price, 5)"
+        findings.problem("type", f"{node.method} takes a whole number", amount, hint)
+
+
+def _check_group(node: ast.MethodCall, findings: Findings) -> None:
+    """Check that a literal pattern has the group that is asked for."""
+    pattern, number = node.arguments
+    if not (isinstance(pattern, ast.Literal) and isinstance(pattern.value, str)):
+        return
+    wanted = _constant(number)
+    try:
+        groups = compile_java(pattern.value).pattern.groups
+    except RegexError:
+        return
+    if wanted is not None and wanted not in range(groups + 1):
+        message = f"this regular expression has no group {wanted}"
+        hint = f"its groups are 0 to {groups}; 0 is the whole match"
+        findings.problem("never-matches", message, number, hint)
 
 
 def check_receiver(spec: FunctionSpec, node: Expr, receiver: Typed, findings: Findings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from app.pql import calendar, library
+from app.pql import calendar, grouping, library
 from app.pql.types import Type
 from app.pql.values import (
     EventItem,
@@ -59,11 +59,12 @@ class FunctionSpec:
         arguments: Types of the arguments; the last one repeats when there are more.
         minimum, maximum: How many arguments; None is no limit.
         implementation: On plain values, the receiver first. None where the interpreter decides
-            what is evaluated at all: `and`, `or`, `not`, `if`, `filter`, `exists`, `inSegment`.
-            For a per-item method it takes the list of the values of the argument. With
-            `needs_now` it takes the current instant in epoch ms instead.
+            what is evaluated at all: `and`, `or`, `not`, `if`, `filter`, `exists`, `map`,
+            `inSegment`.
+            For a per-item method it takes the list of the values of the argument, with
+            `sees_items` after the receiver and before the other arguments. With `needs_now` it
+            takes the current instant in epoch ms instead.
         per_item: The first argument is evaluated per item, which is its innermost scope.
-        supported: False for what is parsed but not evaluated yet.
     """
 
     name: str
@@ -77,7 +78,7 @@ class FunctionSpec:
     doc: str
     per_item: bool = False
     needs_now: bool = False
-    supported: bool = True
+    sees_items: bool = False
 
 
 def _function(
@@ -154,8 +155,9 @@ def _calculation(name: str, doc: str) -> FunctionSpec:
     return _operator(name, "number", "number", "number", apply, doc)
 
 
-def _later(name: str, kind: Kind, result: Type, doc: str) -> FunctionSpec:
-    return FunctionSpec(name, kind, "any", ("any",), 0, None, result, None, doc, supported=False)
+def _best(name: str, apply: Callable[..., Any], doc: str) -> FunctionSpec:
+    types: tuple[Type, ...] = ("any", "number")
+    return _method(name, "array", types, (2, 2), "array", apply, doc, sees_items=True)
 
 
 _TABLE = (
@@ -235,7 +237,9 @@ _TABLE = (
     ),
     _method("isNull", "any", (), (0, 0), "boolean", library.is_null, "does not exist"),
     _method("isNotNull", "any", (), (0, 0), "boolean", library.is_not_null, "exists"),
-    _method("count", "array", (), (0, 0), "number", library.count, "number of items; 0 of null"),
+    _method(
+        "count", "collection", (), (0, 0), "number", library.count, "number of items; 0 of null"
+    ),
     _aggregate("sum", library.total, "sum of the numbers; 0 of nothing"),
     _aggregate("average", library.average, "mean of the numbers; null of nothing"),
     _aggregate("min", library.smallest, "smallest number; null of nothing"),
@@ -263,12 +267,44 @@ _TABLE = (
         library.get_day_of_month,
         "day of the month in UTC",
     ),
-    _later("map", "method", "array", "one value per item"),
-    _later("groupBy", "method", "object", "lists of items by key"),
-    _later("topN", "method", "array", "items with the largest values"),
-    _later("bottomN", "method", "array", "items with the smallest values"),
-    _later("regexGroup", "method", "string", "group of the first match"),
-    _later("mapEntry", "function", "any", "one entry of a map"),
+    _method(
+        "map",
+        "collection",
+        ("any",),
+        (1, 1),
+        "any",
+        None,
+        "list of one value per item, or per value of a map; a map, where that is a `mapEntry`",
+    ),
+    _method(
+        "groupBy",
+        "array",
+        ("any",),
+        (1, 1),
+        "object",
+        grouping.group_by,
+        "map from each key to its items; items whose key is no string, number or Boolean are "
+        "left out",
+        sees_items=True,
+    ),
+    _best("topN", grouping.top_n, "the n items with the largest numbers, descending"),
+    _best("bottomN", grouping.bottom_n, "the n items with the smallest numbers, ascending"),
+    _method(
+        "regexGroup",
+        "string",
+        ("string", "number"),
+        (2, 2),
+        "string",
+        library.regex_group,
+        "text of a group of the first match, 0 for all of it; null when there is none",
+    ),
+    _function(
+        "mapEntry",
+        ("any", "any"),
+        "any",
+        grouping.map_entry,
+        "key and value of the map that `map` makes; stands only as its argument",
+    ),
 )
 
 FUNCTIONS: Final[dict[str, FunctionSpec]] = {spec.name: spec for spec in _TABLE}

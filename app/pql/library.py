@@ -72,6 +72,16 @@ _equal_texts = _text_test(str.__eq__, positive=True)
 _unequal_texts = _text_test(str.__eq__, positive=False)
 
 
+def regex_group(text: Value, pattern: Value, number: Value) -> Value:
+    """Return the text of a group of the first match; of a list one for each item that has it."""
+    if isinstance(text, list):
+        groups = [regex_group(item, pattern, number) for item in leaves(text)]
+        return [group for group in groups if group is not None]
+    if not (isinstance(text, str) and isinstance(pattern, str) and type(number) is int):
+        return None
+    return regex.group(text, pattern, number)
+
+
 def _case_flag(arguments: Sequence[Value]) -> tuple[Sequence[Value], bool]:
     """Split `("x", false)` into the values and the flag; several strings mean any of them."""
     if len(arguments) > 1 and isinstance(arguments[-1], bool):
@@ -266,9 +276,9 @@ get_year = _part_of_date(calendar.year_of)
 get_day_of_month = _part_of_date(calendar.day_of_month)
 
 
-def date(year: Value, month: Value, day: Value) -> int | None:
-    """Return the start of a UTC day as epoch ms; null when there is no such day."""
+def date(year: Value, month: Value, day: Value) -> calendar.Day | None:
+    """Return a UTC day; null when there is no such day."""
     if type(year) is not int or type(month) is not int or type(day) is not int:
         return None
     interval = calendar.day_interval(year, month, day)
-    return None if interval is None else interval[0]
+    return None if interval is None else calendar.Day(interval[0])

@@ -13,6 +13,9 @@ MAX_NESTING = 60
 MAX_DEPTH = 100
 """Deepest accepted tree; a path or a sum of n parts is n levels deep."""
 
+MAX_VARIABLES = 16
+"""Variables of one `select`, `exists`, `forall` or aggregate."""
+
 MAX_STEPS = 6
 """Steps of a chain (PQL reference, guardrails)."""
 

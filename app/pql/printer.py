@@ -91,12 +91,18 @@ class _Printer:
     def events_ref(self, node: ast.EventsRef) -> str:
         return "xEvent" if "xEvent" not in self._variables else "$1.xEvent"
 
+    def membership_ref(self, node: ast.MembershipRef) -> str:
+        root = "segmentMembership"
+        if self._scopes or not self._is_plain(root):
+            root = f"$1.{root}"
+        return f"{root}.get({quoted(node.namespace)}).get({quoted(node.segment_id)})"
+
     def item_ref(self, node: ast.ItemRef) -> str:
         return "this" if node.depth == 0 else f"{'^' * node.depth}.this"
 
     def field(self, node: ast.Field) -> str:
         owner = node.object
-        if isinstance(owner, ast.ItemRef) and owner.depth > 0:
+        if isinstance(owner, ast.ItemRef) and owner.depth > 0 and node.name != "this":
             return f"{'^' * owner.depth}.{node.name}"
         innermost = isinstance(owner, ast.ItemRef) or (
             isinstance(owner, ast.ProfileRef) and self._scopes == 0
@@ -238,6 +244,7 @@ _WRITERS: dict[type[Any], tuple[int, Callable[[_Printer, Any], str]]] = {
     ast.ContextReference: (PRIMARY, _Printer.context_reference),
     ast.ProfileRef: (PRIMARY, _Printer.profile_ref),
     ast.EventsRef: (PRIMARY, _Printer.events_ref),
+    ast.MembershipRef: (PRIMARY, _Printer.membership_ref),
     ast.ItemRef: (PRIMARY, _Printer.item_ref),
     ast.Variable: (PRIMARY, _Printer.variable),
     ast.Field: (PRIMARY, _Printer.field),

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from app.pql.java_regex import RegexError, Translation, Translator
 
-__all__ = ["RegexError", "compile_java", "compile_like", "finds", "like"]
+__all__ = ["RegexError", "compile_java", "compile_like", "finds", "group", "like"]
 
 MAX_SUBJECT = 4_000
 """Longest text in which any Java pattern is looked for."""
@@ -93,10 +93,20 @@ def finds(text: str, pattern: str) -> bool:
     A pattern that cannot be used matches nothing; nothing is found in a text that is longer than
     the pattern can bear.
     """
+    return _search(text, pattern) is not None
+
+
+def group(text: str, pattern: str, number: int) -> str | None:
+    """Return a group of the first match of a Java pattern, see `finds`; None for none."""
+    found = _search(text, pattern)
+    if found is None or not 0 <= number <= found.re.groups:
+        return None
+    return found[number]
+
+
+def _search(text: str, pattern: str) -> re.Match[str] | None:
     try:
         compiled = compile_java(pattern)
     except RegexError:
-        return False
-    if len(text) > compiled.max_subject:
-        return False
-    return compiled.pattern.search(text) is not None
+        return None
+    return compiled.pattern.search(text) if len(text) <= compiled.max_subject else None

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from app.pql import ast
 from app.pql.ast import Expr, Node
 from app.pql.errors import Problem
+from app.pql.types import Type
 
 _GENERATED_NAME = re.compile(r"var[0-9]+")
+
+
+class Bound(NamedTuple):
+    """What a bound name stands for.
+
+    Attributes:
+        expr: A `Variable`, the profile, a parameter, or the item that is `level` scopes from the
+            outermost: `ItemRef(0)` there.
+        level: Item scopes that were open where it was bound.
+    """
+
+    expr: Expr
+    type: Type
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +35,33 @@ class Scope:
 
     Attributes:
         items: How many item scopes are open; 0 at the root, where the profile is the item.
-        variables: Bound names; they win over fields (PQL reference, name resolution).
+        variables: By name; they win over fields (PQL reference, name resolution).
     """
 
     items: int = 0
-    variables: frozenset[str] = frozenset()
+    variables: Mapping[str, Bound] = field(default_factory=dict)
 
     def with_item(self) -> Scope:
         """Return the scope inside `[ ]`, `.filter()`, `WHAT()` and their like."""
         return replace(self, items=self.items + 1)
 
-    def with_variable(self, name: str) -> Scope:
+    def with_variable(self, name: str, of: Type = "any") -> Scope:
         """Return the scope in which a variable is bound."""
-        return replace(self, variables=self.variables | {name})
+        return self.with_alias(name, ast.Variable(name), of)
+
+    def with_alias(self, name: str, expr: Expr, of: Type = "any") -> Scope:
+        """Return the scope in which a name stands for the current item, the profile, …."""
+        return replace(self, variables={**self.variables, name: Bound(expr, of, self.items)})
+
+    def bound(self, node: ast.Name) -> tuple[Expr, Type] | None:
+        """Return what a name is bound to, as seen from here; None for a field."""
+        found = self.variables.get(node.name)
+        if found is None:
+            return None
+        expr = found.expr
+        if isinstance(expr, ast.ItemRef):
+            expr = ast.ItemRef(self.items - found.level)
+        return replace(expr, span=node.span), found.type
 
     def innermost(self) -> Expr:
         """Return what a bare field belongs to."""
@@ -52,16 +83,9 @@ class Findings:
         """Note what is allowed but perhaps not meant."""
         self.warnings.append(Problem(code, message, node.span, hint))
 
-    def unsupported(self, construct: str, node: Node) -> None:
-        """Note a construct that is parsed but not evaluated yet."""
-        message = f"{construct} is not evaluated yet"
-        self.problem("not-supported-yet", message, node, "express the condition without it")
-
 
 def resolve_name(node: ast.Name, scope: Scope, findings: Findings) -> Expr:
-    """Resolve a bare name: variable, the events, else a field of the innermost item."""
-    if node.name in scope.variables:
-        return ast.Variable(node.name, span=node.span)
+    """Resolve a free name: the events, else a field of the innermost item."""
     if node.name == "xEvent":
         return ast.EventsRef(span=node.span)
     if _GENERATED_NAME.fullmatch(node.name):
@@ -79,9 +103,12 @@ def resolve_up(node: ast.UpReference, scope: Scope, findings: Findings) -> Expr:
         hint = f"here at most {scope.items} carets have a meaning; each leaves one [ ]"
         findings.problem("unbound-reference", message, node, hint)
         return ast.Field(ast.ProfileRef(), node.name, span=node.span)
+    owner = ast.ItemRef(node.levels, span=node.span)
     if node.levels < scope.items:
-        return ast.Field(ast.ItemRef(node.levels), node.name, span=node.span)
-    return field_of(ast.ProfileRef(), node.name, node)
+        # As `this` is the current item, `^.this` is the enclosing one.
+        return owner if node.name == "this" else ast.Field(owner, node.name, span=node.span)
+    profile = ast.ProfileRef(span=node.span)
+    return profile if node.name == "this" else field_of(profile, node.name, node)
 
 
 def field_of(owner: Expr, name: str, node: Node) -> Expr:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Type: TypeAlias = Literal["any", "boolean", "number", "string", "date", "array", "object"]
+Type: TypeAlias = Literal[
+    "any", "boolean", "number", "string", "date", "array", "object", "collection"
+]
 """`date` is what `date(y, m, d)` gives: a UTC day. Times such as `now` have no type: they stand
-only after `occurs`."""
+only after `occurs`. `collection` is wanted where a list or a map will do; no value has it."""
 
 _ARTICLES: dict[Type, str] = {
     "any": "any value",
@@ -16,6 +18,7 @@ _ARTICLES: dict[Type, str] = {
     "date": "a date",
     "array": "a list",
     "object": "a map",
+    "collection": "a list or a map",
 }
 
 
@@ -27,6 +30,8 @@ def fits(actual: Type, wanted: Type) -> bool:
     """
     if "any" in {actual, wanted} or actual == wanted:
         return True
+    if wanted == "collection":
+        return actual in {"array", "object"}
     return actual == "array" and wanted in {"string", "number", "object"}
 
 

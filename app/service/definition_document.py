@@ -48,7 +48,7 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
         "expression": {"type": "PQL", "format": "pql/text", "value": definition.expression},
         "mergePolicyId": definition.merge_policy_id,
         "evaluationInfo": _evaluation_info(definition.methods),
-        "dataGovernancePolicy": {"excludeOptOut": True},
+        "dataGovernancePolicy": {"excludeOptOut": definition.exclude_opt_out},
         "creationTime": definition.created_ms,
         "updateEpoch": definition.updated_ms // 1000,
         "updateTime": definition.updated_ms,

@@ -31,6 +31,7 @@ class DefinitionInput:
         merge_policy_id: None for the default one.
         lifecycle: None for published where it is new, else for what it is.
         labels, override_performance_warnings: None for none where it is new, else for what it has.
+        exclude_opt_out: None for true where it is new, else for what it has.
         author: Name of the caller.
     """
 
@@ -44,6 +45,7 @@ class DefinitionInput:
     lifecycle: LifecycleState | None = None
     labels: tuple[str, ...] | None = None
     override_performance_warnings: bool | None = None
+    exclude_opt_out: bool | None = None
     author: str = ""
 
 
@@ -70,6 +72,9 @@ def new_definition(
         labels = previous.labels if previous else ()
     if override is None:
         override = previous is not None and previous.override_performance_warnings
+    exclude_opt_out = given.exclude_opt_out
+    if exclude_opt_out is None:
+        exclude_opt_out = previous is None or previous.exclude_opt_out
     return StoredDefinition(
         segment_id=segment_id,
         ordinal=0,
@@ -88,6 +93,7 @@ def new_definition(
         lifecycle=lifecycle,
         labels=labels,
         override_performance_warnings=override,
+        exclude_opt_out=exclude_opt_out,
         created_by=previous.created_by if previous else given.author,
         modified_by=given.author,
         state=BACKFILLING if lifecycle == PUBLISHED else OFF,
@@ -99,6 +105,7 @@ def carried_on(
 ) -> StoredDefinition:
     """Return an edited definition with its ordinal, version, state and progress."""
     changed = not same_meaning(previous.expression, accepted.tree)
+    changed |= new.exclude_opt_out != previous.exclude_opt_out
     carried = replace(
         new,
         ordinal=previous.ordinal,

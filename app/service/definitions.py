@@ -19,6 +19,7 @@ from app.domain.definitions import (
 from app.domain.errors import Conflict, NotFound
 from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
+from app.pql.memberships import possible_segments
 from app.service.definition_document import published_document
 from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
@@ -28,7 +29,6 @@ from app.service.expressions import (
     RefusedDefinition,
     accept,
     parsed,
-    segments_asked,
 )
 from app.service.lifecycle import check_left_alone, check_transition, check_usable
 from app.service.references import cycle_through, dependents_by_id, dependents_of
@@ -291,7 +291,7 @@ class Definitions:
         self, tenant: Tenant, segment_id: str, given: DefinitionInput
     ) -> AcceptedExpression:
         tree = parsed(given.expression)
-        known = await self._store.existing(tenant, segments_asked(tree))
+        known = await self._store.existing(tenant, possible_segments(tree))
         accepted = accept(given.expression, tree, known, self._retention_ms)
         if not accepted.segment_ids:
             return accepted

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
-from app.pql.ast import Call, Expr, Literal, walk
+from app.pql.ast import Expr
 from app.pql.checker import Checked, check
 from app.pql.errors import PqlError, Problem, locate
 from app.pql.parser import parse
@@ -43,7 +43,7 @@ class AcceptedExpression:
 
     Attributes:
         tree: The parsed tree; equal trees mean the same.
-        segment_ids: Asked with `inSegment`, sorted, each once.
+        segment_ids: Named by `inSegment` or `segmentMembership`, sorted, each once.
         warnings: True things that the author may not have meant.
     """
 
@@ -64,24 +64,13 @@ def parsed(text: str) -> Expr:
         raise _refused(text, error.problems) from None
 
 
-def segments_asked(tree: Expr) -> frozenset[str]:
-    """Return the ids that a parsed tree names with `inSegment`."""
-    return frozenset(
-        argument.value
-        for node in walk(tree)
-        if isinstance(node, Call) and node.function == "inSegment"
-        for argument in node.arguments
-        if isinstance(argument, Literal) and isinstance(argument.value, str)
-    )
-
-
 def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> AcceptedExpression:
     """Check an expression.
 
     Args:
         text: Where `tree` was parsed from.
         tree: The parsed tree.
-        known: Ids that `inSegment` may name.
+        known: Ids of the segments there are.
         retention_ms: How long events are kept; a window that is longer is warned of.
 
     Raises:

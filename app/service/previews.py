@@ -21,7 +21,8 @@ from app.domain.previews import (
     PreviewTask,
     StoredPreview,
 )
-from app.service.expressions import AcceptedExpression, accept, parsed, segments_asked
+from app.pql.memberships import possible_segments
+from app.service.expressions import AcceptedExpression, accept, parsed
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -118,7 +119,7 @@ class Previews:
 
     async def _accepted(self, tenant: Tenant, expression: str) -> AcceptedExpression:
         tree = parsed(expression)
-        known = await self._definitions.existing(tenant, segments_asked(tree))
+        known = await self._definitions.existing(tenant, possible_segments(tree))
         return accept(expression, tree, known, self._retention_ms)
 
     def _too_many(self, what: str) -> TooManyPreviews:

@@ -22,7 +22,8 @@ from app.domain.model import JsonObject, Membership, Tenant
 from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
-from app.service.expressions import parsed, segments_asked
+from app.pql.memberships import possible_segments
+from app.service.expressions import parsed
 from app.service.external_document import external_from
 
 RESTORED_TAG = "restored"
@@ -99,13 +100,14 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         methods=EvaluationMethods(**methods),
         merge_policy_id=document["mergePolicyId"],
         profile_instance_id=document["profileInstanceId"],
-        uses=() if external else tuple(sorted(segments_asked(parsed(text)))),
+        uses=() if external else tuple(sorted(possible_segments(parsed(text)))),
         created_ms=document["creationTime"],
         updated_ms=document["updateTime"],
         version_ms=document["updateTime"],
         lifecycle=document.get("lifecycleState", PUBLISHED),
         labels=tuple(document.get("labels", ())),
         override_performance_warnings=document.get("overridePerformanceWarnings", False),
+        exclude_opt_out=document["dataGovernancePolicy"]["excludeOptOut"],
         created_by=document.get("createdBy", ""),
         modified_by=document.get("lastModifiedBy", ""),
         external=external,

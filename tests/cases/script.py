@@ -20,6 +20,14 @@ begins outside. Times are offsets from Monday 2026-01-05T10:00:00Z, sums of `2d`
 - `buy@1h price=10`: the same, but it happened at that time;
 - `set {"city": "Oslo"}`: a JSON merge patch (RFC 7396) on the profile;
 - `join s1`, `leave s1`: the membership of another segment.
+
+A truth table says for which profile records an expression holds, one second after the other:
+
+```
+table    city.startsWith("Os")
+in       {"city": "Oslo"}
+out      {"city": null}
+```
 """
 
 from __future__ import annotations
@@ -98,8 +106,8 @@ class Case:
 
 
 def all_cases() -> list[Case]:
-    """Read every `*.pqltest` of this folder."""
-    files = sorted(FOLDER.glob("*.pqltest"))
+    """Read every `*.pqltest` of this folder and below."""
+    files = sorted(FOLDER.rglob("*.pqltest"))
     return [case for file in files for case in read(file.read_text(encoding="utf-8"), file.name)]
 
 
@@ -116,13 +124,15 @@ def read(text: str, file: str = "script") -> list[Case]:
         word, _, rest = raw.partition(" ")
         if not raw.strip() or word.startswith("#"):
             continue
-        if word in {"case", "segment"} and steps:
+        if word in {"case", "segment", "table"} and steps:
             found.append(Case(file, line, title or expression, expression, tuple(steps)))
             title, expression, steps = "", "", []
         if word == "case":
             title = rest.strip()
-        elif word == "segment":
+        elif word in {"segment", "table"}:
             expression, line = rest.strip(), number
+        elif word in {"in", "out"}:
+            steps.append(_row(rest.strip(), number, word, steps))
         elif not word:
             expression += " " + raw.strip()
         else:
@@ -141,6 +151,19 @@ def _step(raw: str, number: int, file: str, before: list[Step]) -> Step:
     if before and at_ms < before[-1].at_ms:
         raise ValueError(f"{file}:{number}: the clock goes backwards")
     return Step(number, at_ms, _action(action, at_ms, f"{file}:{number}"), expected)  # type: ignore[arg-type]
+
+
+def _row(record: str, number: int, expected: str, before: list[Step]) -> Step:
+    """Return the step that replaces the profile record by another one."""
+    old: Any = {}
+    is_member = False
+    for step in before:
+        assert isinstance(step.action, Patches)
+        old = merged(old, step.action.patch)
+        is_member = step.expected in ("in", "enter")
+    patch = patch_between(old, json.loads(record))
+    told = transition(is_member, expected == "in")
+    return Step(number, START_MS + len(before) * _UNITS["s"], Patches(patch), told)
 
 
 def _time(text: str) -> int:
@@ -181,6 +204,17 @@ def merged(record: Any, patch: Any) -> Any:
         else:
             found[name] = merged(found.get(name), value)
     return found
+
+
+def patch_between(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch from one record to another."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(name), dict):
+            patch[name] = patch_between(old[name], value)
+        else:
+            patch[name] = value
+    return patch
 
 
 def transition(before: bool, after: bool) -> Expected:

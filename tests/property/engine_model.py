@@ -22,6 +22,7 @@ from app.domain.model import (
     SegmentDefinition,
     Tenant,
 )
+from app.domain.timestamps import iso_text
 from app.engine.catalogue import compile_catalogue
 from app.engine.merge import merge_patch
 from app.engine.oracle import Event, Subject, matches
@@ -68,6 +69,7 @@ class Model:
     deleted_ms: int = 0
     exists: bool = False
     forgotten: int = 0
+    published: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.define({f"s{index}": text for index, text in enumerate(self.texts)})
@@ -148,10 +150,23 @@ class Model:
             if expression is None:
                 is_member = self.external.get(segment_id, 0) > now_ms
             else:
-                is_member = matches(expression, Subject(self.attributes, visible, found, now_ms))
+                stored = {SEGMENT_NAMESPACE: self._memberships(found, now_ms)}
+                subject = Subject(self.attributes, visible, found, now_ms, stored)
+                is_member = matches(expression, subject)
             if is_member:
                 found.add(segment_id)
         return found
+
+    def _memberships(self, found: set[str], now_ms: int) -> dict[str, dict[str, str]]:
+        """Return what is stored of memberships: what was published, but for what changes now."""
+        stored: dict[str, dict[str, str]] = {}
+        for segment_id in self.checked:
+            before, at_ms = self.published.get(segment_id, ("", 0))
+            status = "realized" if segment_id in found else "exited" if before else ""
+            if status:
+                at_ms = at_ms if status == before else now_ms
+                stored[segment_id] = {"status": status, "lastQualificationTime": iso_text(at_ms)}
+        return stored
 
 
 class Store:

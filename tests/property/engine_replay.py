@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from hypothesis import note
@@ -60,13 +61,18 @@ class Replay:
         self.model.expire_stub(self.now_ms)
         if self.model.forgotten != forgotten:
             self.sequences, self.status = {}, {}
+            self.model.published.clear()
 
     def idle(self, gap: int) -> None:
         self.now_ms += gap
         outcome = self.store.apply([], self.now_ms, idle=True)
-        for change in outcome.changes:
-            self.check_exact(change)
-        self.compare(outcome.changes)
+        for _, changes in groupby(outcome.changes, key=lambda change: change.at_ms):
+            at_once = list(changes)
+            for change in at_once:
+                self.check_exact(change)
+            for change in at_once:
+                self.follow(change)
+        self.compare([])
         self.forget()
 
     def check_exact(self, change: MembershipChange) -> None:
@@ -77,6 +83,7 @@ class Replay:
 
     def follow(self, change: MembershipChange) -> None:
         """Take note of one change: statuses alternate, sequences are consecutive."""
+        note(f"{change}")
         segment_id = change.segment_id
         assert change.sequence == self.sequences.get(segment_id, 0) + 1
         assert change.previous_status == self.status.get(segment_id)
@@ -84,10 +91,10 @@ class Replay:
         assert change.status == "realized" or change.previous_status == "realized"
         self.sequences[segment_id] = change.sequence
         self.status[segment_id] = change.status
+        self.model.published[segment_id] = change.status, change.at_ms
 
     def compare(self, changes: list[MembershipChange]) -> None:
         for change in changes:
-            note(f"{change}")
             self.follow(change)
         expected = self.model.members(self.store.clock_ms)
         assert self.store.members(self.key) == expected

@@ -10,107 +10,52 @@ of the time that drawing from them took.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 from app.pql import ast
 from app.pql.ast import Expr, OccursTail
-
-DrawFn = st.DrawFn
-EVENT_TYPES = ("a", "b", "c")
-SKUS = ("x", "y", "z")
-CITIES = ("Oslo", "Bergen", "oslo")
-SEGMENTS = ("s1", "s2")
-COMPARISONS: tuple[Any, ...] = ("=", "!=", "<", "<=", ">", ">=")
-SHORT_UNITS: tuple[Any, ...] = ("second", "minute", "hour", "day")
-ALL_UNITS: tuple[Any, ...] = (*SHORT_UNITS, "millisecond", "week", "month", "year", "decade")
-TEXT_METHODS = (
-    "startsWith",
-    "doesNotStartWith",
-    "endsWith",
-    "doesNotEndWith",
-    "contains",
-    "doesNotContain",
-    "equals",
-    "notEqualTo",
+from tests.property import pql_forms as forms
+from tests.property.pql_places import (
+    ALL_UNITS,
+    CITIES,
+    COMPARISONS,
+    EVENT_TYPES,
+    EVENTS,
+    FLAGS,
+    NOTHING,
+    ROOT,
+    SEGMENTS,
+    SHORT_UNITS,
+    SKUS,
+    TEXT_METHODS,
+    DrawFn,
+    Place,
+    any_of,
+    choose,
+    either,
+    indices,
+    literals,
+    several,
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an expression stands: what a bare field belongs to, and how far the profile is."""
-
-    kind: str
-    owner: str | None = None
-    levels: int = 0
-
-    def of(self, name: str) -> Expr:
-        return ast.Name(name) if self.owner is None else ast.Field(ast.Name(self.owner), name)
-
-    def profile(self, name: str) -> Expr:
-        return ast.UpReference(self.levels, name) if self.levels else ast.Name(name)
-
-    def inside(self, kind: str) -> Place:
-        return Place(kind, levels=self.levels + 1)
-
-    def variable(self, kind: str, name: str) -> Place:
-        return Place(kind, name, self.levels)
-
-
-ROOT = Place("profile")
-EVENTS = ast.Name("xEvent")
-_NONE = st.none()
-_FLAGS: tuple[Any, ...] = ((), (ast.Literal(True),), (ast.Literal(False),))
-
-
-# Typed: 1, 1.0 and True are equal, but no literal may stand for the other.
-@lru_cache(maxsize=None, typed=True)
-def _any_of(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
-
-
-@lru_cache(maxsize=None, typed=True)
-def _literals(*values: Any) -> st.SearchStrategy[Expr]:
-    return st.sampled_from(values).map(ast.Literal)
-
-
-@cache
-def _indices(count: int) -> st.SearchStrategy[int]:
-    return st.integers(0, count - 1)
-
-
-def _choose(draw: DrawFn, choices: Sequence[Expr]) -> Expr:
-    """Draw one of some trees that were drawn themselves."""
-    return choices[draw(_indices(len(choices)))]
-
-
-@cache
-def _several(inner: st.SearchStrategy[Expr], least: int, most: int) -> st.SearchStrategy[Any]:
-    return st.lists(inner, min_size=least, max_size=most).map(tuple)
-
-
-@cache
-def _either(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(*parts)
-
-
 def _maybe(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return _either(_NONE, inner)
+    return either(NOTHING, inner)
 
 
 @cache
-def _number_field(place: Place) -> st.SearchStrategy[Expr]:
+def number_fields(place: Place) -> st.SearchStrategy[Expr]:
     names = {"profile": ("age", "score"), "event": ("price",), "item": ("quantity",)}
     own = st.sampled_from(names[place.kind]).map(place.of)
     return own if place.kind == "profile" else st.one_of(own, st.just(place.profile("age")))
 
 
 @cache
-def _text_field(place: Place) -> st.SearchStrategy[Expr]:
+def text_fields(place: Place) -> st.SearchStrategy[Expr]:
     if place.kind == "profile":
         name = ast.Field(place.of("person"), "name")
         return st.one_of(st.just(place.of("city")), st.just(name))
@@ -124,29 +69,29 @@ def _text_field(place: Place) -> st.SearchStrategy[Expr]:
 def numbers(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
     """A number: a field, a literal or some arithmetic."""
     if depth == 0 or draw(st.booleans()):
-        found: Expr = draw(_either(_number_field(place), _literals(0, 1, 2, 5, 18, 2.5)))
+        found: Expr = draw(either(number_fields(place), literals(0, 1, 2, 5, 18, 2.5)))
         return found
-    operator: Any = draw(_any_of(*"+-*/%"))
+    operator: Any = draw(any_of(*"+-*/%"))
     left, right = draw(numbers(place, depth - 1)), draw(numbers(place, depth - 1))
     choices: tuple[Expr, ...] = (ast.Binary(operator, left, right), ast.Negative(left))
-    return _choose(draw, choices)
+    return choose(draw, choices)
 
 
 @cache
 @st.composite
 def texts(draw: DrawFn, place: Place) -> Expr:
     """A test of a string field."""
-    field = draw(_text_field(place))
-    value = draw(_literals(*SKUS, *EVENT_TYPES, *CITIES, "os", ""))
-    kind = draw(_any_of("=", "!=", "method", "like", "matches", "in", "notIn"))
+    field = draw(text_fields(place))
+    value = draw(literals(*SKUS, *EVENT_TYPES, *CITIES, "os", ""))
+    kind = draw(any_of("=", "!=", "method", "like", "matches", "in", "notIn"))
     if kind == "method":
-        flags = draw(_any_of(*_FLAGS))
-        return ast.MethodCall(field, draw(_any_of(*TEXT_METHODS)), (value, *flags))
+        flags = draw(any_of(*FLAGS))
+        return ast.MethodCall(field, draw(any_of(*TEXT_METHODS)), (value, *flags))
     if kind in {"like", "matches"}:
         patterns = ("%s%", "O_lo", "%") if kind == "like" else ("(?i)^o", "[xy]$", "s|b")
-        return ast.Binary(kind, field, draw(_literals(*patterns)))
+        return ast.Binary(kind, field, draw(literals(*patterns)))
     if kind in {"in", "notIn"}:
-        items = draw(_several(_literals(*SKUS, *CITIES), 1, 3))
+        items = draw(several(literals(*SKUS, *CITIES), 1, 3))
         return ast.Binary(kind, field, ast.ListLiteral(items))
     return ast.Binary(kind, field, value)
 
@@ -156,51 +101,81 @@ def texts(draw: DrawFn, place: Place) -> Expr:
 def lists(draw: DrawFn, place: Place) -> Expr:
     """A test of the list `tags` of the profile."""
     tags = place.profile("tags")
-    wanted = ast.ListLiteral(draw(_several(_literals(*SKUS), 0, 2)))
-    method = draw(_any_of("intersects", "subsetOf", "supersetOf", "count", "in", "="))
+    wanted = ast.ListLiteral(draw(several(literals(*SKUS), 0, 2)))
+    method = draw(any_of("intersects", "subsetOf", "supersetOf", "count", "in", "=", "map", "sum"))
+    if method == "map":
+        return draw(maps(place))
+    if method == "sum":
+        short = ast.Aggregate(
+            draw(any_of("sum", "average", "min", "max")), None, (ast.Declaration("N", tags, None),)
+        )
+        return ast.Binary(">", short, ast.Literal(1))
+    if method == "intersects" and draw(st.booleans()):
+        return ast.MethodCall(tags, "includes", (draw(literals(*SKUS, 1)),))
     if method == "in":
-        return ast.Binary("in", draw(_literals(*SKUS)), tags)
+        return ast.Binary("in", draw(literals(*SKUS)), tags)
     if method == "=":
         return ast.Binary("=", ast.MethodCall(tags, "intersection", (wanted,)), wanted)
     if method == "count":
-        distinct = ast.MethodCall(tags, draw(_any_of("distinct", "count")), ())
+        distinct = ast.MethodCall(tags, draw(any_of("distinct", "count")), ())
         counted = distinct if distinct.method == "count" else ast.MethodCall(distinct, "count", ())
-        return ast.Binary(">=", counted, draw(_literals(0, 1, 2)))
+        return ast.Binary(">=", counted, draw(literals(0, 1, 2)))
     return ast.MethodCall(tags, method, (wanted,))
+
+
+@cache
+@st.composite
+def maps(draw: DrawFn, place: Place) -> Expr:
+    """A test of the map `props` of the profile."""
+    props = ast.Field(ast.Parameter(1), "props")
+    key = draw(literals("x", "y"))
+    kind = draw(any_of("get", "keys", "keys", "values", "entries"))
+    if kind == "get":
+        return ast.Binary(">=", ast.MethodCall(props, "get", (key,)), draw(literals(1, 2)))
+    if kind == "keys":
+        return ast.MethodCall(ast.MethodCall(props, "keys", ()), "includes", (key,))
+    if kind == "values":
+        total = ast.MethodCall(ast.MethodCall(props, "values", ()), draw(any_of("sum", "max")), ())
+        return ast.Binary(">=", total, draw(literals(1, 3)))
+    swapped = ast.Lambda(("K", "V"), ast.Call("mapEntry", (ast.Name("V"), ast.Name("K"))))
+    found = ast.MethodCall(ast.MethodCall(props, "map", (swapped,)), "get", (ast.Literal("1"),))
+    return ast.Binary("=", found, key)
 
 
 @cache
 @st.composite
 def times(draw: DrawFn, place: Place = ROOT) -> Expr:
     """A time at the right of `occurs`."""
-    kind = draw(_any_of("now", "now", "now", "word", "period", "date", "field"))
+    kind = draw(any_of("now", "now", "now", "word", "period", "date", "field"))
     if kind == "now":
         return ast.Moment("now")
     if kind == "word":
-        return ast.Moment(draw(_any_of("today", "yesterday", "tomorrow")))
+        return ast.Moment(draw(any_of("today", "yesterday", "tomorrow")))
     if kind == "period":
-        which: Any = draw(_any_of("this", "last", "next"))
-        return ast.Period(which, draw(_any_of(*ALL_UNITS)))
+        which: Any = draw(any_of("this", "last", "next"))
+        return ast.Period(which, draw(any_of(*ALL_UNITS)))
     if kind == "field":
         return place.profile("birthday")
-    day = draw(st.integers(1, 28))
-    return ast.Call("date", (ast.Literal(2026), ast.Literal(1), ast.Literal(day)))
+    year: Expr = choose(draw, (ast.Literal(2026), ast.Call("currentYear", ())))
+    day: Expr = ast.Literal(draw(st.integers(1, 28)))
+    day = choose(draw, (day, day, day, ast.Call("currentDayOfMonth", ()), place.profile("age")))
+    return ast.Call("date", (year, ast.Literal(1), day))
 
 
 @cache
 @st.composite
 def windows(draw: DrawFn, place: Place = ROOT) -> OccursTail:
     """A tail of `occurs`; distances from seconds to days, most often before now."""
-    kind = draw(_any_of("recent", "recent", "distance", "relative", "on", "between"))
+    kind = draw(any_of("recent", "recent", "distance", "relative", "on", "between"))
     time = draw(times(place))
-    direction: Any = draw(_any_of("before", "after", "from"))
+    direction: Any = draw(any_of("before", "after", "from"))
     if kind == "recent":
-        amount, unit = draw(st.integers(0, 60)), draw(_any_of(*SHORT_UNITS))
-        comparison: Any = draw(_any_of("<", "<=", "<=", ">", ">="))
+        amount, unit = draw(st.integers(0, 60)), draw(any_of(*SHORT_UNITS))
+        comparison: Any = draw(any_of("<", "<=", "<=", ">", ">="))
         return ast.OccursDistance(comparison, amount, unit, "before", ast.Moment("now"))
     if kind == "distance":
-        amount, unit = draw(st.integers(0, 5)), draw(_any_of(*ALL_UNITS))
-        comparison = draw(_any_of(*COMPARISONS))
+        amount, unit = draw(st.integers(0, 5)), draw(any_of(*ALL_UNITS))
+        comparison = draw(any_of(*COMPARISONS))
         return ast.OccursDistance(comparison, amount, unit, direction, time)
     if kind == "relative":
         return ast.OccursRelative(direction, time)
@@ -211,36 +186,47 @@ def windows(draw: DrawFn, place: Place = ROOT) -> OccursTail:
 @st.composite
 def leaves(draw: DrawFn, place: Place) -> Expr:
     """A condition without `and`, `or`, `not` that reads one item only."""
-    kinds = ["number", "text", "text", "null", "list"]
-    kinds += {"event": ["type", "type", "window", "items"], "profile": ["birthday", "clock"]}.get(
-        place.kind, []
-    )
-    kind = draw(_any_of(*kinds))
+    kinds = ["number", "number", "text", "text", "text", "null", "list", "list", "let", "made"]
+    kinds += _SPECIAL.get(place.kind, [])
+    kind = draw(any_of(*kinds))
     if kind == "number":
-        operator: Any = draw(_any_of(*COMPARISONS))
+        operator: Any = draw(any_of(*COMPARISONS))
         return ast.Binary(operator, draw(numbers(place)), draw(numbers(place)))
     if kind == "text":
         return draw(texts(place))
     if kind == "null":
-        field = draw(_either(_number_field(place), _text_field(place)))
-        return ast.MethodCall(field, draw(_any_of("isNull", "isNotNull")), ())
+        field = draw(either(number_fields(place), text_fields(place)))
+        return ast.MethodCall(field, draw(any_of("isNull", "isNotNull")), ())
     if kind == "list":
         return draw(lists(place))
+    if kind == "let":
+        return draw(forms.let_forms(place))
+    if kind == "made":
+        return draw(forms.made_forms(place))
+    if kind == "item":
+        return draw(forms.item_forms(place, place.of("items"), "item"))
     return draw(_special_leaf(kind, place))
+
+
+_SPECIAL = {
+    "event": ["type", "type", "type", "window", "window", "items", "item"],
+    "profile": ["birthday", "birthday", "clock"],
+}
 
 
 @cache
 @st.composite
 def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
     if kind == "type":
-        return ast.Binary("=", place.of("eventType"), draw(_literals(*EVENT_TYPES)))
+        return ast.Binary("=", place.of("eventType"), draw(literals(*EVENT_TYPES)))
     if kind == "window":
         return ast.Occurs(place.of("timestamp"), draw(windows(place)))
     if kind == "birthday":
         return ast.Occurs(place.of("birthday"), draw(windows(place)))
     if kind == "clock":
-        month = ast.MethodCall(place.of("birthday"), "getMonth", ())
-        return ast.Binary("=", month, ast.Call("currentMonth", ()))
+        part = draw(any_of("Month", "Year", "DayOfMonth"))
+        found = ast.MethodCall(place.of("birthday"), f"get{part}", ())
+        return ast.Binary("=", found, ast.Call(f"current{part}", ()))
     condition = draw(texts(place.inside("item")))
     items = place.of("items")
     quantity = ast.MethodCall(items, "sum", (ast.Name("quantity"),))
@@ -250,7 +236,7 @@ def _special_leaf(draw: DrawFn, kind: str, place: Place) -> Expr:
         ast.Binary("=", ast.Field(items, "sku"), ast.Literal("x")),
         ast.Binary(">", quantity, ast.Literal(1)),
     )
-    return _choose(draw, choices)
+    return choose(draw, choices)
 
 
 @cache
@@ -259,8 +245,8 @@ def junctions(draw: DrawFn, place: Place, depth: int = 1) -> Expr:
     """Conditions on one item, joined and negated."""
     if depth == 0 or draw(st.integers(0, 2)) == 0:
         return draw(leaves(place))
-    operands = draw(_several(junctions(place, depth - 1), 2, 3))
-    kind = draw(_any_of("and", "and", "or", "not", "if"))
+    operands = draw(several(junctions(place, depth - 1), 2, 3))
+    kind = draw(any_of("and", "and", "or", "not", "if"))
     if kind == "not":
         return ast.Not(operands[0])
     if kind == "if":
@@ -274,11 +260,11 @@ def steps(draw: DrawFn) -> tuple[ast.Step, ...]:
     """The steps of a chain."""
     inside = ROOT.inside("event")
     found = []
-    for label in draw(_any_of("A", "AB", "AB", "ABC")):
+    for label in draw(any_of("A", "AB", "AB", "ABC")):
         what = draw(leaves(inside))
         when = draw(_maybe(windows()))
-        where = draw(_either(_NONE, _NONE, leaves(inside)))
-        count = draw(_any_of(None, None, 1, 2, 3))
+        where = draw(either(NOTHING, NOTHING, leaves(inside)))
+        count = draw(any_of(None, None, 1, 2, 3))
         found.append(ast.Step(label, what, when, where, count))
     return tuple(found)
 
@@ -287,7 +273,7 @@ def steps(draw: DrawFn) -> tuple[ast.Step, ...]:
 @st.composite
 def event_conditions(draw: DrawFn) -> Expr:
     """A condition on the events of the profile, at the root."""
-    kind = draw(_any_of(*sorted(_EVENT_CONDITIONS)))
+    kind = draw(any_of(*sorted(_EVENT_CONDITIONS)))
     return draw(_EVENT_CONDITIONS[kind]())
 
 
@@ -295,12 +281,12 @@ def event_conditions(draw: DrawFn) -> Expr:
 @st.composite
 def _counted(draw: DrawFn) -> Expr:
     events = ast.Filter(EVENTS, draw(junctions(ROOT.inside("event"))))
-    method = draw(_any_of("count", "count", "sum", "average", "min", "max", "truth"))
+    method = draw(any_of("count", "count", "sum", "average", "min", "max", "truth"))
     if method == "truth":
         return events
     arguments = () if method == "count" else (draw(numbers(ROOT.inside("event"))),)
-    operator: Any = draw(_any_of(*COMPARISONS))
-    bound = draw(_literals(0, 1, 2, 3, 10))
+    operator: Any = draw(any_of(*COMPARISONS))
+    bound = draw(literals(0, 1, 2, 3, 10))
     return ast.Binary(operator, ast.MethodCall(events, method, arguments), bound)
 
 
@@ -313,7 +299,7 @@ def _chained(draw: DrawFn) -> Expr:
 @cache
 @st.composite
 def _quantified(draw: DrawFn) -> Expr:
-    kind: Any = draw(_any_of("select", "exists", "forall"))
+    kind: Any = draw(any_of("select", "exists", "forall"))
     condition = draw(_maybe(junctions(ROOT.variable("event", "X"))))
     declarations = [ast.Declaration("X", EVENTS, condition)]
     if draw(st.integers(0, 2)) == 0:
@@ -321,7 +307,7 @@ def _quantified(draw: DrawFn) -> Expr:
     found = ast.Comprehension(kind, tuple(declarations))
     if kind == "select" and draw(st.booleans()):
         counted = ast.MethodCall(found, "count", ())
-        return ast.Binary(">=", counted, draw(_literals(1, 2)))
+        return ast.Binary(">=", counted, draw(literals(1, 2)))
     return found
 
 
@@ -350,18 +336,18 @@ def _timestamp(event: Expr) -> Expr:
 @cache
 @st.composite
 def _aggregated(draw: DrawFn) -> Expr:
-    kind: Any = draw(_any_of("sum", "average", "min", "max"))
+    kind: Any = draw(any_of("sum", "average", "min", "max"))
     condition = draw(_maybe(junctions(ROOT.variable("event", "X"))))
     value = draw(numbers(ROOT.variable("event", "X")))
     total = ast.Aggregate(kind, value, (ast.Declaration("X", EVENTS, condition),))
-    operator: Any = draw(_any_of(*COMPARISONS))
-    return ast.Binary(operator, total, draw(_literals(0, 1, 3, 10)))
+    operator: Any = draw(any_of(*COMPARISONS))
+    return ast.Binary(operator, total, draw(literals(0, 1, 3, 10)))
 
 
 @cache
 @st.composite
 def _projected(draw: DrawFn) -> Expr:
-    kind = draw(_any_of("prices", "latest", "distinct", "exists"))
+    kind = draw(any_of("prices", "latest", "distinct", "exists"))
     if kind == "prices":
         return ast.Binary(">", ast.Field(EVENTS, "price"), ast.Literal(2))
     if kind == "latest":
@@ -373,12 +359,22 @@ def _projected(draw: DrawFn) -> Expr:
     return ast.MethodCall(EVENTS, "exists", (draw(junctions(ROOT.inside("event"))),))
 
 
+@cache
+@st.composite
+def _over_events(draw: DrawFn) -> Expr:
+    events: Expr = EVENTS
+    if draw(st.booleans()):
+        events = ast.Filter(EVENTS, draw(leaves(ROOT.inside("event"))))
+    return draw(forms.item_forms(ROOT, events, "event"))
+
+
 _EVENT_CONDITIONS: dict[str, Callable[[], st.SearchStrategy[Expr]]] = {
     "count": _counted,
     "chain": _chained,
     "quantifier": _quantified,
     "aggregate": _aggregated,
     "projection": _projected,
+    "form": _over_events,
 }
 
 
@@ -387,16 +383,19 @@ _EVENT_CONDITIONS: dict[str, Callable[[], st.SearchStrategy[Expr]]] = {
 def conditions(draw: DrawFn, depth: int = 2, *, segments: bool = True) -> Expr:
     """A parsed tree of a valid Boolean expression that uses all supported constructs."""
     kinds = ["attributes", "events", "events"] + (["segment"] if segments else [])
+    if depth == 2 and draw(st.integers(0, 9)) == 0:
+        return draw(forms.named_profiles(conditions(1, segments=segments)))
     if depth > 0 and draw(st.booleans()):
         inner = conditions(depth - 1, segments=segments)
-        operands = draw(_several(inner, 2, 3))
-        kind = draw(_any_of("and", "or", "not"))
+        operands = draw(several(inner, 2, 3))
+        kind = draw(any_of("and", "or", "not"))
         if kind == "not":
             return ast.Not(operands[0])
         return ast.And(operands) if kind == "and" else ast.Or(operands)
-    kind = draw(_any_of(*kinds))
+    kind = draw(any_of(*kinds))
     if kind == "segment":
-        return ast.Call("inSegment", (draw(_literals(*SEGMENTS)),))
+        asked = ast.Call("inSegment", (draw(literals(*SEGMENTS)),))
+        return choose(draw, (asked, draw(forms.membership_forms())))
     return draw(junctions(ROOT) if kind == "attributes" else event_conditions())
 
 
@@ -429,7 +428,7 @@ def _compound(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
         st.builds(ast.Declaration, _NAMES, inner, maybe), min_size=1, max_size=2
     ).map(tuple)
     direction = st.sampled_from(("before", "after", "from"))
-    units = st.sampled_from((*ALL_UNITS, "century", "millennium"))
+    units = st.sampled_from(ALL_UNITS)
     tails = st.one_of(
         inner.map(ast.OccursOn),
         st.builds(ast.OccursBetween, inner, inner),
@@ -505,7 +504,7 @@ def json_values() -> st.SearchStrategy[Any]:
 def _mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Draw the usual values, now and then anything."""
     anything = json_values()
-    return _indices(10).flatmap(lambda dice: anything if dice == 0 else usual)
+    return indices(10).flatmap(lambda dice: anything if dice == 0 else usual)
 
 
 _BIRTHDAYS = ("2000-01-31", "2026-01-05", "2026-01-04T23:59:59.999Z", "2026-01-06T01:00:00+02:00")
@@ -523,6 +522,7 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
             "city": _mostly(st.sampled_from(CITIES)),
             "tags": _mostly(st.lists(st.sampled_from(SKUS), max_size=3)),
             "person": _mostly(name),
+            "props": _mostly(st.dictionaries(st.sampled_from(SKUS), st.integers(0, 3), max_size=3)),
             "birthday": _mostly(st.sampled_from(_BIRTHDAYS)),
         },
     )

@@ -13,8 +13,8 @@ from app.pql.checker import check
 from app.pql.errors import PqlError, Problem
 from app.pql.parser import parse
 from app.pql.printer import to_text
+from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import (
-    SEGMENTS,
     attributes,
     conditions,
     event_bodies,
@@ -24,7 +24,7 @@ from tests.property.pql_strategies import (
 
 NOW_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-_settings = settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+_settings = settings(suppress_health_check=_SLOW)
 
 
 @st.composite

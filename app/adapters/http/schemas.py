@@ -143,6 +143,14 @@ class SchemaClass(Body):
         return value
 
 
+class Governance(Body):
+    """Which profiles a definition leaves out."""
+
+    exclude_opt_out: bool = Field(
+        default=True, description="Profiles with a general opt-out are no members."
+    )
+
+
 class DefinitionBody(Body):
     """What a client may say of a segment definition; PATCH overwrites all of it."""
 
@@ -157,12 +165,16 @@ class DefinitionBody(Body):
     )
     merge_policy_id: Line | None = None
     profile_instance_id: Line = "ups"
+    data_governance_policy: Governance | None = Field(
+        default=None, description="Absent means `excludeOptOut`."
+    )
     payload_schema: str | None = Field(
         default=None, description="Accepted as clients send it; has no meaning."
     )
 
     def to_input(self, author: str) -> DefinitionInput:
         """Return what the use cases take."""
+        policy = self.data_governance_policy or Governance()
         info = self.evaluation_info or EvaluationInfo(batch=Enabled(enabled=True))
         return DefinitionInput(
             name=self.name,
@@ -176,6 +188,7 @@ class DefinitionBody(Body):
             ),
             merge_policy_id=self.merge_policy_id,
             profile_instance_id=self.profile_instance_id,
+            exclude_opt_out=policy.exclude_opt_out,
             author=author,
         )
 
@@ -199,12 +212,6 @@ class Sandbox(Body):
     sandbox_name: str
     type: str
     default: bool
-
-
-class Governance(Body):
-    """Data governance of a definition."""
-
-    exclude_opt_out: bool
 
 
 class Warning(Body):

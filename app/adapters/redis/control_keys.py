@@ -118,7 +118,7 @@ class ControlKeys:
         return self._of(tenant, f"definition-versions:{segment_id}")
 
     def evaluated(self, tenant: Tenant) -> str:
-        """Hash: `[ordinal, version, expression, name]` by id of the published; all workers need.
+        """Hash: `[ordinal, version, expression, name, …]` by id of the published; all workers need.
 
         That of an external audience has its namespace at the end.
         """

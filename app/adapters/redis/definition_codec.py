@@ -25,6 +25,8 @@ def worker_row(definition: StoredDefinition) -> bytes:
     if not definition.is_evaluated:
         return b""
     row = (definition.ordinal, definition.version, definition.expression, definition.name)
+    if definition.exclude_opt_out and definition.external is None:
+        return orjson.dumps((*row, definition.membership_namespace, True))
     return orjson.dumps((*row, *_namespace(definition)))
 
 
@@ -58,6 +60,8 @@ def from_document(document: Any) -> StoredDefinition:
     fields["methods"] = EvaluationMethods(**fields["methods"])
     fields["uses"] = tuple(fields["uses"])
     fields["labels"] = tuple(fields.get("labels", ()))
+    # Written before opt-outs were looked at: they were not.
+    fields.setdefault("exclude_opt_out", False)
     if "external" in fields:
         fields["external"] = external_from(fields["external"])
     definition = StoredDefinition(**fields)

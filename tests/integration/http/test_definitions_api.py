@@ -201,6 +201,21 @@ async def test_patch_sent_back_whole_changes_nothing_the_server_owns(
     }
 
 
+async def test_who_opted_out_is_left_out_unless_the_policy_says_otherwise(
+    client: httpx.AsyncClient,
+) -> None:
+    async def patched(**more: Any) -> tuple[int, bool]:
+        body = (await client.patch(path, json=definition_body("policy", **more))).json()
+        return body["version"], body["dataGovernancePolicy"]["excludeOptOut"]
+
+    first = await created(client, "policy")
+    path = f"{DEFINITIONS}/{first['id']}"
+    assert first["dataGovernancePolicy"] == {"excludeOptOut": True}
+    assert await patched(dataGovernancePolicy={"excludeOptOut": False}) == (2, False)
+    assert await patched(dataGovernancePolicy={"excludeOptOut": False}) == (2, False)
+    assert await patched() == (3, True)
+
+
 async def test_a_freed_name_can_be_taken(client: httpx.AsyncClient) -> None:
     first = await created(client, "old")
     await client.patch(f"{DEFINITIONS}/{first['id']}", json=definition_body("new"))
@@ -226,10 +241,11 @@ async def test_a_cycle_is_refused_naming_it(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 400
     text = faults(answer)[1]["message"]
     assert text.index("'A'") < text.index("'C'") < text.index("'B'") < text.rindex("'A'")
-    itself = await client.patch(
-        f"{DEFINITIONS}/{a['id']}", json=definition_body("A", in_segment(a["id"]))
-    )
-    assert itself.status_code == 400
+    stored = f'segmentMembership.get("ups").get("{a["id"]}").status = "exited"'
+    for rule in (in_segment(a["id"]), stored):
+        itself = await client.patch(f"{DEFINITIONS}/{a['id']}", json=definition_body("A", rule))
+        assert itself.status_code == 400
+        assert faults(itself)[1]["code"] == "SEG-SEGMENT-CYCLE-400"
 
 
 async def test_concurrent_patches_cannot_make_a_cycle(client: httpx.AsyncClient) -> None:

@@ -17,7 +17,8 @@ from app.pql.checker import check
 from app.pql.parser import parse
 from app.pql.printer import to_text
 from tests.property.engine_model import BASE_MS, definition_set
-from tests.property.pql_strategies import ROOT, attributes, junctions
+from tests.property.pql_places import ROOT
+from tests.property.pql_strategies import attributes, junctions
 from tests.property.test_engine import ATTRIBUTES, patches
 from tests.property.test_engine_grammar import as_decoded
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.timestamps import iso_text
 from app.engine.oracle import Event, Subject, matches
 from app.pql.checker import check
 from app.pql.parser import parse
@@ -31,6 +32,7 @@ def run_oracle(case: Case) -> list[Expected]:
     record: dict[str, Any] = {}
     events: list[Event] = []
     segments: set[str] = set()
+    stored: dict[str, dict[str, Any]] = {"ups": {}}
     answers: list[Expected] = []
     is_member = False  # a profile of which nothing is known is a member of nothing
     for step in case.steps:
@@ -42,7 +44,11 @@ def run_oracle(case: Case) -> list[Expected]:
         elif isinstance(action, Joins):
             change = segments.add if action.is_member else segments.discard
             change(action.segment_id)
-        answer = matches(checked.expr, Subject(record, events, segments, step.at_ms))
+            status = "realized" if action.is_member else "exited"
+            qualified = {"status": status, "lastQualificationTime": iso_text(step.at_ms)}
+            stored["ups"][action.segment_id] = qualified
+        subject = Subject(record, events, segments, step.at_ms, stored)
+        answer = matches(checked.expr, subject)
         answers.append(transition(is_member, answer))
         is_member = answer
     return answers

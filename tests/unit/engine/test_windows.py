@@ -51,7 +51,10 @@ instants = st.builds(
 
 
 def is_constant(tail: ast.OccursTail) -> bool:
-    return not any(isinstance(time, ast.Name) for time in times_of(tail))
+    """Tell whether no field and nothing computed is in a tail."""
+    nodes = [node for time in times_of(tail) for node in ast.walk(time)]
+    is_fixed = all(node.function == "date" for node in nodes if isinstance(node, ast.Call))
+    return is_fixed and not any(isinstance(node, ast.Name | ast.Field) for node in nodes)
 
 
 def accepts(tail: ast.OccursTail, ts_ms: int, now_ms: int) -> bool:
