@@ -42,9 +42,14 @@ def job_document(tenant: Tenant, job: StoredJob) -> JsonObject:
     if job.errors:
         document["errors"] = error_list(job.errors)
     if asked.schedule is not None:
-        schedule_id, run_id = asked.schedule
-        document["properties"] = {"scheduleId": schedule_id, "runId": run_id}
+        document["properties"] = schedule_properties(asked.schedule)
     return document
+
+
+def schedule_properties(schedule: tuple[str, str]) -> JsonObject:
+    """Return which run of which schedule started a job."""
+    schedule_id, run_id = schedule
+    return {"scheduleId": schedule_id, "runId": run_id}
 
 
 def error_list(errors: Iterable[JobError]) -> list[JsonObject]:

@@ -38,6 +38,7 @@ _EXPORT: JsonObject = {
     "computeGatewayJobId": {"exportJob": "f63b2c99-4e5d-4a7a-9c23-99aabb2233cc", "pushJob": ""},
     "creationTime": 1_700_001_000_000,
     "updateTime": 1_700_001_300_000,
+    "source": "api",
 }
 
 
@@ -94,6 +95,10 @@ class Export(Body):
     )
     creation_time: int = Field(description="Epoch milliseconds.")
     update_time: int = Field(description="Epoch milliseconds.")
+    source: str = Field(description="Extension: `api`, or `scheduler`.")
+    properties: dict[str, str] | None = Field(
+        default=None, description="Extension: `scheduleId` and `runId` of a scheduled export."
+    )
 
 
 class ExportPageInfo(Body):
