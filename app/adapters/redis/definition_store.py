@@ -18,6 +18,7 @@ from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_codec import decoded, encoded, worker_row, worker_stub
 from app.adapters.redis.definition_scripts import PUT, REMOVE
 from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
+from app.adapters.redis.metric_store import metric_fields
 from app.domain.definitions import (
     BACKFILLING,
     INACTIVE,
@@ -216,7 +217,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
     async def remove(
         self, tenant: Tenant, head: CatalogueHead, definition: StoredDefinition
     ) -> bool:
-        """Remove a definition; its ordinal stays taken. False as in `put`."""
+        """Remove a definition and its metrics; its ordinal stays taken. False as in `put`."""
         keys, segment_id = self._keys, definition.segment_id
         is_known = definition.is_evaluated or definition.lifecycle == INACTIVE
         number, tag = _next_tag(head) if is_known else (head.number, "")
@@ -234,6 +235,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             keys.outbox(tenant),
             keys.tags(tenant),
             keys.removed(tenant),
+            keys.audience_metrics(tenant),
         ]
         values: list[str | bytes | int] = [
             head.revision,
@@ -247,6 +249,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             _record_key(tenant, segment_id),
             VERSIONS_KEPT_MS,
             worker_stub(definition, number, is_inactive=False),
+            *metric_fields(segment_id),
         ]
         with redis_errors():
             return bool(await self._remove(keys=names, args=values))
