@@ -159,14 +159,14 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     producer = _update_producer(settings, metrics)
     jobs = Jobs(
-        RedisJobStore(redis, prefix),
+        RedisJobStore(redis, prefix, partitions=settings.partitions),
         store,
         lambda: str(uuid.uuid4()),
         now_ms,
         settings.job_history_days * DAY_MS,
     )
     exports = Exports(
-        RedisJobStore(redis, prefix, "export"),
+        RedisJobStore(redis, prefix, "export", partitions=settings.partitions),
         store,
         jobs,
         partial(names_for, parse_locations(settings.datasets)),

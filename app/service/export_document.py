@@ -6,13 +6,18 @@ from app.domain.exports import ExportCounts, ExportTask
 from app.domain.jobs import JobError, StoredJob
 from app.domain.model import JsonObject, Tenant
 from app.service.export_query import SHOWN_STATUS
-from app.service.job_document import error_list, schedule_properties, time_triple
+from app.service.job_document import (
+    error_list,
+    progress_object,
+    schedule_properties,
+    time_triple,
+)
 
 _CANCELLED = JobError("cancelled", "The export was cancelled; nothing of it is to be read.")
 
 
 def export_document(tenant: Tenant, job: StoredJob) -> JsonObject:
-    """Return an export as it stands; `source` and `properties` are extensions."""
+    """Return an export as it stands; `source`, `progress`, `properties` are extensions."""
     asked = job.asked
     export, given = asked.task.export, asked.export
     assert export is not None
@@ -34,6 +39,8 @@ def export_document(tenant: Tenant, job: StoredJob) -> JsonObject:
         "updateTime": job.updated_ms,
         "source": asked.source,
     }
+    if job.reach is not None:
+        document["progress"] = progress_object(job.reach)
     if asked.schedule is not None:
         document["properties"] = schedule_properties(asked.schedule)
     return document

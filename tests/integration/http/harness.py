@@ -211,10 +211,10 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
-    job_store = RedisJobStore(redis, prefix)
+    job_store = RedisJobStore(redis, prefix, partitions=partitions)
     jobs = Jobs(job_store, store, lambda: str(uuid.uuid4()), now_ms)
     exports = Exports(
-        RedisJobStore(redis, prefix, "export"),
+        RedisJobStore(redis, prefix, "export", partitions=partitions),
         store,
         jobs,
         lambda tenant: ["members"] if tenant.org_id == org_id else [],
