@@ -224,13 +224,11 @@ async def test_a_trigger_without_a_definition_is_refused(plane: Plane) -> None:
 def export_of(segment_id: str, **changed: Any) -> Json:
     """Return the type and properties of a schedule of exports."""
     properties = {
-        "schema": {"name": "_xdm.context.profile"},
-        "fields": "person.name",
+        **{"schema": {"name": "_xdm.context.profile"}, "fields": "person.name"},
         "filter": {"segments": [{"segmentId": segment_id}]},
         "destination": {"datasetId": "members"},
-        **changed,
     }
-    return {"type": "export", "properties": properties}
+    return {"type": "export", "properties": properties | changed}
 
 
 async def exports_of(client: httpx.AsyncClient) -> list[Json]:
