@@ -131,6 +131,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.service.previews import Previews
     from app.service.profile_updates import ProfileUpdates
     from app.service.profiles import Profiles
+    from app.service.scheduled_jobs import ScheduledJobs
     from app.service.schedules import Schedules
     from app.service.search import Search
 
@@ -158,15 +159,25 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     producer = _update_producer(settings, metrics)
     jobs = Jobs(
-        RedisJobStore(redis, prefix),
+        RedisJobStore(redis, prefix, partitions=settings.partitions),
         store,
         lambda: str(uuid.uuid4()),
         now_ms,
         settings.job_history_days * DAY_MS,
     )
+    exports = Exports(
+        RedisJobStore(redis, prefix, "export", partitions=settings.partitions),
+        store,
+        jobs,
+        partial(names_for, parse_locations(settings.datasets)),
+        lambda: str(uuid.uuid4()),
+        now_ms,
+        settings.job_history_days * DAY_MS,
+    )
+    scheduled = ScheduledJobs(store, jobs, exports)
     schedule_store = RedisScheduleStore(redis, prefix)
     schedule_loop = ScheduleLoop(
-        Firing(FiringParts(schedule_store, store, jobs, LoggedFirings(metrics), secrets.token_hex)),
+        Firing(FiringParts(schedule_store, scheduled, LoggedFirings(metrics), secrets.token_hex)),
         now_ms,
     )
     definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
@@ -204,19 +215,11 @@ def build_api(settings: Settings) -> ASGIApp:
         schedules=Schedules(
             schedule_store,
             store,
-            jobs,
+            scheduled,
             lambda: str(uuid.uuid4()),
             settings.schedule_runs_per_day,
         ),
-        exports=Exports(
-            RedisJobStore(redis, prefix, "export"),
-            store,
-            jobs,
-            partial(names_for, parse_locations(settings.datasets)),
-            lambda: str(uuid.uuid4()),
-            now_ms,
-            settings.job_history_days * DAY_MS,
-        ),
+        exports=exports,
         previews=Previews(
             RedisPreviewStore(redis, prefix),
             store,

@@ -35,16 +35,15 @@ MetricKey: TypeAlias = tuple[str, MetricKind]
 
 
 class MetricStore(Protocol):
-    """What was told, of all tenants. Every method raises `Unavailable` when the store is away."""
+    """What was told, of all tenants; what removes an audience removes what is known of it.
+
+    Every method raises `Unavailable` when the store is away.
+    """
 
     async def get(self, tenant: Tenant, ids: Sequence[str]) -> dict[MetricKey, Metric]:
         """Return what is known of the audiences among `ids`."""
         ...
 
     async def put(self, tenant: Tenant, found: Mapping[MetricKey, Metric]) -> None:
-        """Store metrics, all or nothing."""
-        ...
-
-    async def forget(self, tenant: Tenant, segment_id: str) -> None:
-        """Remove what is known of an audience."""
+        """Store metrics, all or nothing but for those of audiences that are removed by now."""
         ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from app.domain.exports import ExportCounts, ExportNotes, ExportTask, NewExport
+from app.domain.job_reach import JobReach
 from app.domain.model import JsonObject, Tenant
 
 JobStatus: TypeAlias = Literal[
@@ -186,6 +187,7 @@ class StoredJob:
         started_ms, closing_ms, ended_ms: 0 where it did not; an export closes once all of its
             records are there.
         counts: Once it succeeded.
+        reach: While it is being done.
     """
 
     asked: NewJob
@@ -197,6 +199,7 @@ class StoredJob:
     ended_ms: int = 0
     counts: Counts | None = None
     errors: tuple[JobError, ...] = ()
+    reach: JobReach | None = None
 
     @property
     def job_id(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from app.domain.export_requests import ExportRequest
 from app.domain.model import Tenant
 
 ScheduleState: TypeAlias = Literal["active", "inactive"]
@@ -54,12 +55,14 @@ class Schedule:
     """One schedule.
 
     Attributes:
-        segments: Ids of segment definitions, or `*` alone for all; each once.
+        segments: Ids of segment definitions to evaluate, or `*` alone for all; each once. None of
+            an export.
         cron: Quartz expression, UTC.
         missed_runs: What is done about firings that nobody was there for.
         created_ms, updated_ms: Epoch milliseconds.
         next_run_ms: None while it is inactive, and when it never fires again.
         last_run: None before the first.
+        export: What to export; None where a run evaluates.
     """
 
     schedule_id: str
@@ -73,11 +76,21 @@ class Schedule:
     updated_ms: int
     next_run_ms: int | None = None
     last_run: ScheduleRun | None = None
+    export: ExportRequest | None = None
 
     @property
     def takes_all(self) -> bool:
-        """Whether it is for all segment definitions."""
-        return self.segments == (ALL_SEGMENTS,)
+        """Whether a run evaluates all segment definitions."""
+        return self.evaluated == (ALL_SEGMENTS,)
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """What a run evaluates, as `segments`; also what it does before an export."""
+        if self.export is None:
+            return self.segments
+        if not self.export.evaluates:
+            return ()
+        return tuple(self.export.own_segments) if self.export.segments else (ALL_SEGMENTS,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,7 @@ class OpenFiring:
 
     Attributes:
         due_ms: With the schedule's id, its identity.
-        segments: Of the schedule when it was claimed.
+        segments, export: Of the schedule when it was claimed.
         lease_ms: Until when its claimer is left alone; epoch milliseconds.
         token: Random; new with each claimer and attempt.
         attempts: So many ended in a defect of ours, or met something busy.
@@ -98,6 +111,7 @@ class OpenFiring:
     lease_ms: int
     token: str
     attempts: int = 0
+    export: ExportRequest | None = None
 
     @property
     def origin(self) -> str:

@@ -65,10 +65,6 @@ class AudienceMetrics:
         found = await self._store.get(tenant, [one.segment_id for one in audiences])
         return {one.segment_id: _fields(one, found) for one in audiences}
 
-    async def forget(self, tenant: Tenant, segment_id: str) -> None:
-        """Remove what is known of an audience that was removed."""
-        await self._store.forget(tenant, segment_id)
-
 
 def _metric(
     audience: StoredDefinition, job: tuple[str, str], count: int, now_ms: int, known: Metric | None

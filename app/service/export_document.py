@@ -6,19 +6,24 @@ from app.domain.exports import ExportCounts, ExportTask
 from app.domain.jobs import JobError, StoredJob
 from app.domain.model import JsonObject, Tenant
 from app.service.export_query import SHOWN_STATUS
-from app.service.job_document import error_list, time_triple
+from app.service.job_document import (
+    error_list,
+    progress_object,
+    schedule_properties,
+    time_triple,
+)
 
 _CANCELLED = JobError("cancelled", "The export was cancelled; nothing of it is to be read.")
 
 
 def export_document(tenant: Tenant, job: StoredJob) -> JsonObject:
-    """Return an export as it stands."""
+    """Return an export as it stands; `source`, `progress`, `properties` are extensions."""
     asked = job.asked
     export, given = asked.task.export, asked.export
     assert export is not None
     assert given is not None
     errors = [_CANCELLED] if job.status == "CANCELLED" else list(job.errors)
-    return {
+    document = {
         "id": job.number,
         "jobType": "BATCH",
         "destination": _destination(export),
@@ -32,7 +37,13 @@ def export_document(tenant: Tenant, job: StoredJob) -> JsonObject:
         "computeGatewayJobId": {"exportJob": asked.gateway_job_id, "pushJob": given.after},
         "creationTime": asked.created_ms,
         "updateTime": job.updated_ms,
+        "source": asked.source,
     }
+    if job.reach is not None:
+        document["progress"] = progress_object(job.reach)
+    if asked.schedule is not None:
+        document["properties"] = schedule_properties(asked.schedule)
+    return document
 
 
 def _destination(export: ExportTask) -> JsonObject:

@@ -6,17 +6,17 @@ Workers do an export (docs/decisions/0307); here it is only asked for, and shown
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from app.domain.definitions import DefinitionStore
 from app.domain.errors import UserError
-from app.domain.exports import EventSelection, ExportSegment, ExportTask, NewExport
+from app.domain.export_requests import ExportRequest
+from app.domain.exports import ExportSegment, ExportTask, NewExport
 from app.domain.jobs import JobStarter, JobStore, JobTask, NewJob, StoredJob
-from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Status, Tenant
+from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Tenant
 from app.service.definition_document import default_merge_policy_id
 from app.service.export_query import ExportPage, ExportQuery, select_exports
 from app.service.job_definitions import JobDefinitions, job_definitions
-from app.service.jobs import API, JobCall
+from app.service.jobs import JobCall, started_by
 from app.service.kept_jobs import HISTORY_MS, KeptJobs
 
 MOST_BATCHES = 100
@@ -25,42 +25,8 @@ MOST_BATCHES = 100
 MERGE_POLICY_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class AskedSegment:
-    """A segment whose members are asked for."""
-
-    segment_id: str
-    namespace: str = SEGMENT_NAMESPACE
-    statuses: tuple[Status, ...] = ("realized",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportRequest:
-    """What is asked of an export; see `ExportTask` for the rest.
-
-    Attributes:
-        merge_policy: Id and version; empty and 0 where they are not given.
-        per_segment: A batch for each segment.
-        evaluates: A segment job runs before.
-        shown: Filter and so on as they were given, to be shown.
-    """
-
-    segments: tuple[AskedSegment, ...] = ()
-    from_ms: int | None = None
-    until_ms: int | None = None
-    updated_after_ms: int | None = None
-    with_empty: bool = False
-    fields: tuple[str, ...] | None = None
-    events: EventSelection | None = None
-    dataset_id: str = ""
-    per_segment: bool = False
-    merge_policy: tuple[str, int] = ("", 0)
-    evaluates: bool = False
-    shown: JsonObject
-
-
 class Exports:
-    """The export jobs of all tenants.
+    """The export jobs of all tenants; implements `app.domain.export_requests.ExportStarter`.
 
     Args:
         store: Of export jobs.
@@ -94,37 +60,21 @@ class Exports:
             UserError: `job-invalid`: what is asked for cannot be; the text says how to mend it.
             TooManyJobs: As the name says.
         """
-        self._check(tenant, request)
-        asked = [one for one in request.segments if one.namespace == SEGMENT_NAMESPACE]
-        ids = list(dict.fromkeys(one.segment_id for one in asked))
-        found = await job_definitions(self._definitions, tenant, ids)
-        ordinals = {(SEGMENT_NAMESPACE, one.segment_id): one.ordinal for one in found.segments}
-        ordinals |= await self._external_ordinals(tenant, request)
-        policy = _merge_policy(tenant, request, found)
-        batch_id, after = self._new_id(), ""
-        if request.evaluates:
-            whole = None if not request.segments else ids
-            after = await self._jobs.start(tenant, whole, origin=f"export:{batch_id}")
-        shown = {**request.shown, "mergePolicy": policy}
-        job = NewJob(
-            task=JobTask(
-                "",
-                found.number,
-                found.segments,
-                found.further,
-                self._task(request, ordinals, batch_id),
-            ),
-            is_whole=not request.segments,
-            origin="",
-            source=API,
-            request_id=call.request_id,
-            profile_instance_id=call.profile_instance_id,
-            batch_id=batch_id,
-            gateway_job_id=self._new_id(),
-            created_ms=self._kept.now_ms(),
-            export=NewExport(request=shown, after=after),
-        )
-        return await self._kept.started(tenant, await self._kept.start(tenant, job))
+        found = await self._definitions_of(tenant, request)
+        return await self._kept.started(tenant, await self._started(tenant, request, found, call))
+
+    async def check(self, tenant: Tenant, request: ExportRequest) -> None:
+        """Refuse what cannot be exported; raises as `create`, but for `TooManyJobs`."""
+        await self._definitions_of(tenant, request)
+
+    async def start(self, tenant: Tenant, request: ExportRequest, *, origin: str) -> str:
+        """Start an export by itself, see `ExportStarter`; raises as `create`."""
+        # Its definitions may be gone by now.
+        known = await self._kept.store.known(tenant, origin)
+        if known:
+            return known
+        found = await self._definitions_of(tenant, request)
+        return await self._started(tenant, request, found, JobCall(origin))
 
     async def get(self, tenant: Tenant, job_id: str) -> StoredJob:
         """Return one export; raises `NotFound`."""
@@ -138,6 +88,47 @@ class Exports:
     async def cancel(self, tenant: Tenant, job_id: str) -> None:
         """Cancel an export, see `KeptJobs.cancel`."""
         await self._kept.cancel(tenant, job_id)
+
+    async def _definitions_of(self, tenant: Tenant, request: ExportRequest) -> JobDefinitions:
+        """Return the definitions that are asked for, once all of the request is checked."""
+        self._check(tenant, request)
+        found = await job_definitions(self._definitions, tenant, request.own_segments)
+        _merge_policy(tenant, request, found)
+        return found
+
+    async def _started(
+        self, tenant: Tenant, request: ExportRequest, found: JobDefinitions, call: JobCall
+    ) -> str:
+        ordinals = {(SEGMENT_NAMESPACE, one.segment_id): one.ordinal for one in found.segments}
+        ordinals |= await self._external_ordinals(tenant, request)
+        batch_id, after = self._new_id(), ""
+        if request.evaluates:
+            whole = None if not request.segments else request.own_segments
+            # Also once for each origin: this process may die before the export is there.
+            origin = f"export:{call.origin or batch_id}"
+            after = await self._jobs.start(tenant, whole, origin=origin)
+        shown = {**request.shown, "mergePolicy": _merge_policy(tenant, request, found)}
+        starter = started_by(call, self._new_id)
+        job = NewJob(
+            task=JobTask(
+                "",
+                found.number,
+                found.segments,
+                found.further,
+                self._task(request, ordinals, batch_id),
+            ),
+            is_whole=not request.segments,
+            origin=call.origin,
+            source=starter.source,
+            request_id=starter.request_id,
+            profile_instance_id=call.profile_instance_id,
+            batch_id=batch_id,
+            gateway_job_id=self._new_id(),
+            created_ms=self._kept.now_ms(),
+            schedule=starter.schedule,
+            export=NewExport(request=shown, after=after),
+        )
+        return await self._kept.start(tenant, job)
 
     def _check(self, tenant: Tenant, request: ExportRequest) -> None:
         known = self._datasets(tenant)

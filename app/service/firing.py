@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.domain.definitions import DefinitionStore
 from app.domain.errors import Conflict, Unavailable, UserError
-from app.domain.jobs import JobStarter
 from app.domain.model import Tenant
 from app.domain.quartz_parser import parse_cron
 from app.domain.schedules import (
@@ -25,7 +23,7 @@ from app.domain.schedules import (
     ScheduleRun,
     ScheduleStore,
 )
-from app.service.schedule_segments import segments_to_run
+from app.service.scheduled_jobs import ScheduledJobs
 
 MISSED_AFTER_MS = 60_000
 """A firing found later than this was missed: nobody was there. Until then each one due is fired."""
@@ -62,8 +60,7 @@ class FiringParts:
     """
 
     store: ScheduleStore
-    definitions: DefinitionStore
-    starter: JobStarter
+    jobs: ScheduledJobs
     journal: FiringJournal
     new_token: Callable[[], str]
 
@@ -137,6 +134,7 @@ class Firing:
             schedule.segments,
             now_ms + LEASE_MS,
             self._parts.new_token(),
+            export=schedule.export,
         )
         claimed = await self._store.claim(tenant, schedule, following, firing)
         if claimed:
@@ -155,8 +153,7 @@ class Firing:
     async def _start(self, tenant: Tenant, firing: OpenFiring, now_ms: int) -> None:
         parts = self._parts
         try:
-            ids = await segments_to_run(parts.definitions, tenant, firing.segments)
-            job_id = await parts.starter.start(tenant, ids, origin=firing.origin)
+            job_id = await parts.jobs.start(tenant, firing, firing.origin)
             run = ScheduleRun(firing.due_ms, now_ms, STARTED, job_id)
         except UserError as error:
             if isinstance(error, Conflict) and firing.attempts < MOST_BUSY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from app.domain.job_reach import JobReach
 from app.domain.jobs import JobCounts, JobError, JobSegment, StoredJob
 from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import sandbox_object
@@ -14,7 +15,7 @@ _MERGE_POLICY_VERSION = 1
 
 
 def job_document(tenant: Tenant, job: StoredJob) -> JsonObject:
-    """Return a job as it stands."""
+    """Return a job as it stands; `progress` is an extension."""
     asked = job.asked
     href = f"{_PATH}/{job.job_id}"
     document: JsonObject = {
@@ -41,10 +42,27 @@ def job_document(tenant: Tenant, job: StoredJob) -> JsonObject:
     }
     if job.errors:
         document["errors"] = error_list(job.errors)
+    if job.reach is not None:
+        document["progress"] = progress_object(job.reach)
     if asked.schedule is not None:
-        schedule_id, run_id = asked.schedule
-        document["properties"] = {"scheduleId": schedule_id, "runId": run_id}
+        document["properties"] = schedule_properties(asked.schedule)
     return document
+
+
+def progress_object(reach: JobReach) -> JsonObject:
+    """Return how far a job is that is being done."""
+    return {
+        "partitionsDone": reach.partitions_done,
+        "partitions": reach.partitions,
+        "percent": reach.percent,
+        "profiles": reach.profiles,
+    }
+
+
+def schedule_properties(schedule: tuple[str, str]) -> JsonObject:
+    """Return which run of which schedule started a job."""
+    schedule_id, run_id = schedule
+    return {"scheduleId": schedule_id, "runId": run_id}
 
 
 def error_list(errors: Iterable[JobError]) -> list[JsonObject]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from app.domain.job_reach import reach_field, reach_text
 from app.domain.jobs import JobCounts, JobError, JobTask
 from app.domain.model import Tenant
 from app.engine.catalogue import Catalogue
@@ -67,12 +68,12 @@ class PartitionJobs:
         Returns:
             The fields that the next batch has to write.
         """
-        fields = {}
+        fields: dict[str, str] = {}
         for tenant, known in self._progress.items():
             if not isinstance(known.counts, JobCounts):
                 progress = JobProgress(known.job_id, 0, type(known.counts)())
                 self._progress[tenant] = self.stored[tenant] = progress
-                fields[_field(tenant)] = progress.packed()
+                fields |= _fields(tenant, progress)
                 self._decide(tenant)
         return fields
 
@@ -163,7 +164,7 @@ class PartitionJobs:
             following: Smallest hash behind the slice, None where there is none.
 
         Returns:
-            The field that the batch has to write.
+            The fields that the batch has to write.
         """
         progress = tally.finish(self._of(tenant, tally.task), following)
         self._progress[tenant] = progress
@@ -171,7 +172,7 @@ class PartitionJobs:
         if following is None and self._tasks.get(tenant) == tally.task:
             self._waiting.pop(tenant, None)
         self._endings.pop(tenant, None)
-        return {_field(tenant): progress.packed()}
+        return _fields(tenant, progress)
 
     def committed(self) -> None:
         """Learn that the fields returned so far are stored."""
@@ -195,8 +196,15 @@ def is_job(tag: str) -> bool:
     return tag.startswith(_JOB_TAG)
 
 
-def _field(tenant: Tenant) -> str:
-    return f"{_FIELD}{tenant.org_id}/{tenant.sandbox_name}"
+def _fields(tenant: Tenant, progress: JobProgress) -> dict[str, str]:
+    """Return what a successor goes on from, and what the control plane shows of it."""
+    share = None if progress.cursor is None else progress.cursor / HASHES
+    counts = progress.counts
+    reached = reach_text(progress.job_id, share, counts.total + counts.skipped)
+    return {
+        f"{_FIELD}{tenant.org_id}/{tenant.sandbox_name}": progress.packed(),
+        reach_field(tenant): reached,
+    }
 
 
 def _number(catalogue: Catalogue) -> int:

@@ -19,7 +19,8 @@ from app.service.kept_jobs import HISTORY_MS, KeptJobs
 
 API = "api"
 SCHEDULER = "scheduler"
-_OF_SCHEDULE = re.compile(r"schedule:(.+):(\d+)")
+# The segment job before an export has the origin of the export in its own.
+_OF_SCHEDULE = re.compile(r"(?:export:)?schedule:(.+):(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,28 @@ class JobCall:
     origin: str = ""
     request_id: str = ""
     profile_instance_id: str = "ups"
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Who started a job, as the job shows it; see `NewJob`."""
+
+    source: str
+    request_id: str
+    schedule: tuple[str, str] | None = None
+
+
+def started_by(call: JobCall, new_id: Callable[[], str]) -> Starter:
+    """Return who starts a job: a schedule, where the origin names one, or a client.
+
+    Args:
+        call: What is known of who starts it.
+        new_id: Returns a new id, for the run of the schedule.
+    """
+    match = _OF_SCHEDULE.fullmatch(call.origin)
+    if match is None:
+        return Starter(API, call.request_id)
+    return Starter(SCHEDULER, f"{match[1]}-{match[2]}", (match[1], new_id()))
 
 
 class Jobs:
@@ -110,20 +133,16 @@ class Jobs:
         return await self._kept.start(tenant, self._new_job(task, segment_ids is None, call))
 
     def _new_job(self, task: JobTask, is_whole: bool, call: JobCall) -> NewJob:
-        request_id, source, schedule = call.request_id, API, None
-        match = _OF_SCHEDULE.fullmatch(call.origin)
-        if match:
-            request_id, source = f"{match[1]}-{match[2]}", SCHEDULER
-            schedule = match[1], self._new_id()
+        starter = started_by(call, self._new_id)
         return NewJob(
             task=task,
             is_whole=is_whole,
             origin=call.origin,
-            source=source,
-            request_id=request_id,
+            source=starter.source,
+            request_id=starter.request_id,
             profile_instance_id=call.profile_instance_id,
             batch_id=self._new_id(),
             gateway_job_id=self._new_id(),
             created_ms=self._kept.now_ms(),
-            schedule=schedule,
+            schedule=starter.schedule,
         )

@@ -22,7 +22,7 @@ def schedule_document(tenant: Tenant, schedule: Schedule) -> JsonObject:
         "type": schedule.type,
         "schedule": schedule.cron,
         "frequency": frequency_of(schedule),
-        "properties": {"segments": list(schedule.segments)},
+        "properties": _properties(schedule),
         "createEpoch": schedule.created_ms // 1000,
         "updateEpoch": schedule.updated_ms // 1000,
         "missedRuns": schedule.missed_runs,
@@ -32,6 +32,12 @@ def schedule_document(tenant: Tenant, schedule: Schedule) -> JsonObject:
     if schedule.last_run is not None:
         document["lastRun"] = _run_document(schedule.last_run)
     return document
+
+
+def _properties(schedule: Schedule) -> JsonObject:
+    if schedule.export is not None:
+        return schedule.export.document()
+    return {"segments": list(schedule.segments)}
 
 
 def frequency_of(schedule: Schedule) -> str:

@@ -41,8 +41,14 @@ def changed_segments(
         known: Those of `ids` that are published audiences.
 
     Raises:
-        UserError: `schedule-invalid`: it is for all audiences.
+        UserError: `schedule-invalid`: it is for all audiences, or of exports.
     """
+    if schedule.export is not None:
+        raise UserError(
+            f"schedule {schedule.schedule_id!r} is of exports, whose segments do not change; delete"
+            " it and create another",
+            code=REFUSED,
+        )
     if schedule.takes_all:
         raise UserError(
             f"schedule {schedule.schedule_id!r} is for all audiences; only one that names its"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from app.domain.definitions import DefinitionStore
 from app.domain.errors import Conflict, NotFound
-from app.domain.jobs import JobStarter
+from app.domain.export_requests import ExportRequest
 from app.domain.model import Tenant
 from app.domain.quartz import QuartzCron
 from app.domain.quartz_parser import CronProblem, InvalidCron, parse_cron
@@ -26,10 +26,9 @@ from app.domain.schedules import (
 from app.service.schedule_segments import (
     SegmentsChanged,
     changed_segments,
-    check_segments,
     published_of,
-    segments_to_run,
 )
+from app.service.scheduled_jobs import ScheduledJobs
 
 ATTEMPTS = 50
 """Each lost attempt means that another writer of the same schedule won."""
@@ -40,7 +39,9 @@ class ScheduleInput:
     """What a client may choose of a schedule.
 
     Attributes:
+        segments: Empty for an export.
         cron: None for one made up here.
+        export: None where a run evaluates.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ScheduleInput:
     cron: str | None
     state: ScheduleState
     missed_runs: MissedRuns
+    export: ExportRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,13 @@ class Schedules:
         self,
         store: ScheduleStore,
         definitions: DefinitionStore,
-        starter: JobStarter,
+        jobs: ScheduledJobs,
         new_id: Callable[[], str],
         most_runs_per_day: int = 1,
     ) -> None:
         self._store = store
         self._definitions = definitions
-        self._starter = starter
+        self._jobs = jobs
         self._new_id = new_id
         self._most_runs_per_day = most_runs_per_day
 
@@ -87,12 +89,14 @@ class Schedules:
 
         Raises:
             InvalidCron: The expression is refused.
-            UserError: `schedule-invalid`: it names audiences that cannot be evaluated.
+            UserError: `schedule-invalid`: it names audiences that cannot be evaluated, or an export
+                that cannot be.
+            Conflict: The definitions of an export keep changing.
         """
         schedule_id = self._new_id()
         cron = made_up_cron(schedule_id) if given.cron is None else given.cron
         parsed = self._accepted(cron, now_ms)
-        await check_segments(self._definitions, tenant, given.segments)
+        await self._jobs.check(tenant, given.segments, given.export)
         schedule = Schedule(
             schedule_id=schedule_id,
             name=given.name,
@@ -104,6 +108,7 @@ class Schedules:
             created_ms=now_ms,
             updated_ms=now_ms,
             next_run_ms=parsed.next_after(now_ms) if given.state == ACTIVE else None,
+            export=given.export,
         )
         # Refused only where a write whose answer was lost is repeated: the id is nobody else's.
         await self._store.put(tenant, schedule, None)
@@ -163,7 +168,7 @@ class Schedules:
 
         Raises:
             NotFound, Conflict: As `change`.
-            UserError: `schedule-invalid`: it is for all audiences.
+            UserError: `schedule-invalid`: it is for all audiences, or of exports.
         """
         known = await published_of(self._definitions, tenant, ids)
         done: list[SegmentsChanged] = []
@@ -185,7 +190,7 @@ class Schedules:
             one: [
                 schedule
                 for schedule in schedules
-                if one in schedule.segments or (schedule.takes_all and one in known)
+                if one in schedule.evaluated or (schedule.takes_all and one in known)
             ]
             for one in ids
         }
@@ -198,9 +203,7 @@ class Schedules:
             UserError: The job cannot be started.
         """
         schedule = await self.get(tenant, schedule_id)
-        segment_ids = await segments_to_run(self._definitions, tenant, schedule.segments)
-        origin = f"schedule:{schedule_id}:{now_ms}"
-        job_id = await self._starter.start(tenant, segment_ids, origin=origin)
+        job_id = await self._jobs.start(tenant, schedule, f"schedule:{schedule_id}:{now_ms}")
         run = ScheduleRun(now_ms, now_ms, STARTED, job_id)
         await self._store.note_run(tenant, schedule_id, run)
         return run

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.stage import running_stage
+from tests.e2e.stage import PARTITIONS, running_stage
 from tests.e2e.test_definitions_live import until_live
 from tests.e2e.test_jobs import looked_at, service
 from tests.integration.stream.harness import eventually
@@ -50,6 +50,8 @@ async def test_an_export_outlives_its_worker(
 
         await eventually(is_under_way)
         worker.kill()
+        progress = (await stage.client.get(f"{EXPORTS}/{job['id']}")).json()["progress"]
+        assert (progress["partitions"], 50 <= progress["profiles"] < PROFILES) == (PARTITIONS, True)
         worker.start()
         await worker.ready()
 

@@ -1,4 +1,4 @@
-"""A schedule through the shipped processes: two control planes, of which one dies at a time."""
+"""Schedules through the shipped processes: two control planes, of which one dies at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tests.services import LocalKafka, LocalRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
 SCHEDULES = "/data/core/ups/config/schedules"
+EXPORTS = "/data/core/ups/export/jobs"
 EVERY_MS = 1_000
+EVERY_EXPORT_MS = 3_000
 RUNS = 2
 
 
@@ -37,6 +39,11 @@ class Caller:
             "children"
         ]
         return found
+
+    async def exports(self, api: Service) -> list[dict[str, Any]]:
+        """Return all exports, oldest first."""
+        found: list[dict[str, Any]] = (await self.call(api, "GET", EXPORTS)).json()["records"]
+        return found[::-1]
 
 
 def due_times(jobs: list[dict[str, Any]]) -> list[int]:
@@ -65,6 +72,18 @@ async def test_each_due_time_starts_one_job_whichever_control_plane_dies(
         assert "at most 1" in refused.text
         schedule = (await caller.call(second, "POST", SCHEDULES, json=sent)).json()
         path = f"{SCHEDULES}/{schedule['id']}"
+        members = {
+            "name": "members",
+            "type": "export",
+            "properties": {
+                "schema": {"name": "_xdm.context.profile"},
+                "filter": {"segments": [{"segmentId": segment_id}]},
+            },
+            "schedule": "0/3 * * * * ?",
+            "state": "active",
+        }
+        exporting = (await caller.call(second, "POST", SCHEDULES, json=members)).json()
+        export_path = f"{SCHEDULES}/{exporting['id']}"
 
         for dying, other in ((first, second), (second, first)):
             before = len(await caller.jobs(other))
@@ -80,18 +99,23 @@ async def test_each_due_time_starts_one_job_whichever_control_plane_dies(
             await dying.ready()
 
         patch = [{"op": "add", "path": "/state", "value": "inactive"}]
-        assert (await caller.call(first, "PATCH", path, json=patch)).status_code == 204
+        for each in (path, export_path):
+            assert (await caller.call(first, "PATCH", each, json=patch)).status_code == 204
         shown = (await caller.call(first, "GET", path)).json()
         assert "nextRunTime" not in shown
 
-        async def all_there() -> list[dict[str, Any]] | None:
+        def is_whole(jobs: list[dict[str, Any]], of: dict[str, Any], every_ms: int) -> bool:
             """What a process claimed when it died is started once its lease is over."""
-            jobs = await caller.jobs(first)
-            wanted = (due_times(jobs)[-1] - schedule["nextRunTime"]) // EVERY_MS + 1
-            ended = all(job["status"] == "SUCCEEDED" for job in jobs)
-            return jobs if len(jobs) >= wanted and ended else None
+            wanted = (due_times(jobs)[-1] - of["nextRunTime"]) // every_ms + 1
+            return len(jobs) >= wanted and all(job["status"] == "SUCCEEDED" for job in jobs)
 
-        jobs = await eventually(all_there, 90)
+        async def all_there() -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+            jobs, exports = await caller.jobs(first), await caller.exports(first)
+            there = is_whole(jobs, schedule, EVERY_MS)
+            there = there and is_whole(exports, exporting, EVERY_EXPORT_MS)
+            return (jobs, exports) if there else None
+
+        jobs, exports = await eventually(all_there, 90)
         begin, found = schedule["nextRunTime"], due_times(jobs)
         assert found == [begin + n * EVERY_MS for n in range(len(found))]
         for job in jobs:
@@ -101,3 +125,11 @@ async def test_each_due_time_starts_one_job_whichever_control_plane_dies(
         last = (await caller.call(second, "GET", path)).json()["lastRun"]
         assert last["outcome"] == "started"
         assert last["jobId"] in {job["id"] for job in jobs}
+        begin, found = exporting["nextRunTime"], due_times(exports)
+        assert found == [begin + n * EVERY_EXPORT_MS for n in range(len(found))]
+        for job in exports:
+            assert job["properties"]["scheduleId"] == exporting["id"]
+            assert job["metrics"]["totalExportedProfileCounter"] <= 6  # while it is backfilled
+        assert exports[-1]["metrics"]["totalExportedProfileCounter"] == 6
+        last = (await caller.call(second, "GET", export_path)).json()["lastRun"]
+        assert last["jobId"] in {str(job["id"]) for job in exports}

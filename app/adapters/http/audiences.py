@@ -82,7 +82,7 @@ def audiences_router(
     _add_list(router, definitions, metrics)
     _add_collection(router, definitions, external)
     add_metric_call(router, metrics)
-    _add_item(router, definitions, external, metrics)
+    _add_item(router, definitions, external)
     _add_changes(router, definitions, external)
     return router
 
@@ -136,12 +136,7 @@ def _add_collection(
         return _bulk_answer(request_id_of(request), ids, documents)
 
 
-def _add_item(
-    router: APIRouter,
-    definitions: Definitions,
-    external: ExternalAudiences,
-    metrics: AudienceMetrics,
-) -> None:
+def _add_item(router: APIRouter, definitions: Definitions, external: ExternalAudiences) -> None:
     @router.get(_ITEM, responses={200: {"model": AnyAudience}})
     async def get_audience(request: Request, audience_id: AudienceId) -> Response:
         """Return one audience, inactive or not."""
@@ -158,7 +153,6 @@ def _add_item(
             await definitions.delete(tenant, audience_id)
         else:
             await external.delete(tenant, audience_id)
-        await metrics.forget(tenant, audience_id)
         return Response(status_code=204)
 
 

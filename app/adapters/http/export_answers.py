@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from app.adapters.http.export_schemas import ASKED
 from app.adapters.http.job_schemas import Duration, JobProblem
-from app.adapters.http.schemas import Body, SchemaClass
+from app.adapters.http.schemas import Body, JobProgress, SchemaClass
 from app.domain.model import JsonObject
 
 _EXPORT: JsonObject = {
@@ -38,6 +38,7 @@ _EXPORT: JsonObject = {
     "computeGatewayJobId": {"exportJob": "f63b2c99-4e5d-4a7a-9c23-99aabb2233cc", "pushJob": ""},
     "creationTime": 1_700_001_000_000,
     "updateTime": 1_700_001_300_000,
+    "source": "api",
 }
 
 
@@ -94,6 +95,13 @@ class Export(Body):
     )
     creation_time: int = Field(description="Epoch milliseconds.")
     update_time: int = Field(description="Epoch milliseconds.")
+    progress: JobProgress | None = Field(
+        default=None, description="Extension: while it is being done."
+    )
+    source: str = Field(description="Extension: `api`, or `scheduler`.")
+    properties: dict[str, str] | None = Field(
+        default=None, description="Extension: `scheduleId` and `runId` of a scheduled export."
+    )
 
 
 class ExportPageInfo(Body):

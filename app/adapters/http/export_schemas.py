@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from app.adapters.http.job_schemas import MAX_SEGMENTS
 from app.adapters.http.schemas import Line, SchemaClass, StrictBody
 from app.domain.errors import UserError
+from app.domain.export_requests import AskedSegment, ExportRequest
 from app.domain.exports import EventSelection
 from app.domain.model import SEGMENT_NAMESPACE, JsonObject, Status
 from app.pql.calendar import parse_timestamp
 from app.service.entity_fields import parse_fields
-from app.service.exports import AskedSegment, ExportRequest
 
 _ID = "5b1d9a2e-3f70-4c0b-8e6d-b2a7d1c4f901"
 ASKED: JsonObject = {

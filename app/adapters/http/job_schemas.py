@@ -10,6 +10,7 @@ from app.adapters.http.schemas import (
     MAX_IDS,
     Body,
     Expression,
+    JobProgress,
     Line,
     Reference,
     Sandbox,
@@ -225,6 +226,9 @@ class Job(Body):
     schema_class: SchemaClass = Field(alias="schema")
     properties: dict[str, str] | None = Field(
         default=None, description="`scheduleId` and `runId` of a scheduled job."
+    )
+    progress: JobProgress | None = Field(
+        default=None, description="Extension: while it is being done."
     )
     links: dict[str, dict[str, str]] = Field(alias="_links")
     creation_time: int = Field(description="Epoch milliseconds.")

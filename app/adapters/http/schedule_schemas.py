@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from app.adapters.http.audience_schemas import NextLink
+from app.adapters.http.export_schemas import ASKED, ExportBody
 from app.adapters.http.schemas import Body, Line, Name, Sandbox
+from app.domain.export_requests import ExportRequest
 from app.domain.quartz_parser import MAX_CRON_CHARACTERS
 from app.domain.schedules import (
     ALL_SEGMENTS,
@@ -38,6 +41,28 @@ _NIGHTLY: dict[str, Any] = {
     "schedule": "0 15 2 * * ?",
     "state": INACTIVE,
 }
+_NIGHTLY_EXPORT: dict[str, Any] = {
+    **_NIGHTLY,
+    "name": "members",
+    "type": EXPORT,
+    "properties": ASKED,
+}
+_ID = "3e6f0a52-7c1b-4d38-9e64-0f1a2b3c4d5e"
+_SHOWN: dict[str, Any] = {
+    "id": _ID,
+    "imsOrgId": "0A1B2C3D4E5F60718293A4B5@AdobeOrg",
+    "sandbox": {
+        "sandboxId": "9c1e0d4b-5a2f-4e63-8b70-1d2c3b4a5f60",
+        "sandboxName": "prod",
+        "type": "production",
+        "default": True,
+    },
+    **_NIGHTLY,
+    "frequency": "daily",
+    "createEpoch": 1_700_000_000,
+    "updateEpoch": 1_700_000_900,
+    "missedRuns": RUN_ONCE,
+}
 
 SegmentIds = Annotated[list[Line], Field(max_length=MAX_SEGMENTS)]
 Cron = Annotated[str, Field(max_length=MAX_CRON_CHARACTERS, description=_CRON)]
@@ -51,14 +76,10 @@ class ScheduleProperties(Body):
     )
 
 
-class ScheduleBody(Body):
-    """What a client may say of a schedule."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_NIGHTLY]})
+class _ScheduleFields(Body):
+    """What all schedules have."""
 
     name: Name
-    type: str = Field(description=f"`{BATCH_SEGMENTATION}`.")
-    properties: ScheduleProperties
     # Named apart from the module's own word; the reference calls the expression `schedule`.
     cron: Cron | None = Field(
         default=None, alias="schedule", description=f"{_CRON} Absent: some time between 2 and 3."
@@ -66,25 +87,64 @@ class ScheduleBody(Body):
     state: ScheduleState = INACTIVE
     missed_runs: MissedRuns = Field(default=RUN_ONCE, description=_MISSED_RUNS)
 
+    def _input(
+        self, kind: str, segments: tuple[str, ...], export: ExportRequest | None
+    ) -> ScheduleInput:
+        return ScheduleInput(
+            name=self.name,
+            type=kind,
+            segments=segments,
+            cron=self.cron,
+            state=self.state,
+            missed_runs=self.missed_runs,
+            export=export,
+        )
+
+
+class SegmentScheduleBody(_ScheduleFields):
+    """A schedule of segment jobs."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_NIGHTLY]})
+
+    type: str = Field(json_schema_extra={"enum": [BATCH_SEGMENTATION]})
+    properties: ScheduleProperties
+
     @field_validator("type")
     @classmethod
-    def _segmentation_only(cls, value: str) -> str:
-        if value == EXPORT:
-            raise ValueError(f"this version runs no export jobs; send {BATCH_SEGMENTATION}")
+    def _known(cls, value: str) -> str:
         if value != BATCH_SEGMENTATION:
-            raise ValueError(f"{value!r} is no type of job; send {BATCH_SEGMENTATION}")
+            raise ValueError(f"{value!r} is no type of job; send {BATCH_SEGMENTATION} or {EXPORT}")
         return value
 
     def to_input(self) -> ScheduleInput:
         """Return what the use cases take."""
-        return ScheduleInput(
-            name=self.name,
-            type=self.type,
-            segments=tuple(dict.fromkeys(self.properties.segments)),
-            cron=self.cron,
-            state=self.state,
-            missed_runs=self.missed_runs,
-        )
+        segments = tuple(dict.fromkeys(self.properties.segments))
+        return self._input(BATCH_SEGMENTATION, segments, None)
+
+
+class ExportScheduleBody(_ScheduleFields):
+    """A schedule of exports."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_NIGHTLY_EXPORT]})
+
+    type: Literal["export"]
+    properties: ExportBody = Field(description="What `POST /export/jobs` takes.")
+
+    def to_input(self) -> ScheduleInput:
+        """Return what the use cases take."""
+        return self._input(EXPORT, (), self.properties.request())
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None)
+    return "~export" if kind == EXPORT else "~segments"
+
+
+ScheduleBody = Annotated[
+    Annotated[SegmentScheduleBody, Tag("~segments")]
+    | Annotated[ExportScheduleBody, Tag("~export")],
+    Discriminator(_kind),
+]
 
 
 class SchedulePatchOperation(Body):
@@ -144,9 +204,13 @@ class LastRun(Body):
     reason: str | None = Field(default=None, description="Why no job was started.")
 
 
-class ScheduleAnswer(ScheduleBody):
+class ScheduleAnswer(_ScheduleFields):
     """A stored schedule."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SHOWN]})
+
+    type: str = Field(description=f"`{BATCH_SEGMENTATION}` or `{EXPORT}`.")
+    properties: ScheduleProperties | ExportBody
     id: str
     ims_org_id: str
     sandbox: Sandbox

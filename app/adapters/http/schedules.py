@@ -1,4 +1,4 @@
-"""`/config/schedules`: recurring segment jobs."""
+"""`/config/schedules`: recurring segment jobs and exports."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _add_collection(router: APIRouter, schedules: Schedules) -> None:
         children = [schedule_document(tenant, one) for one in found]
         return json_response({"_page": page, "children": children, "_links": {"next": link}})
 
-    @router.post(_COLLECTION, responses={200: {"model": ScheduleAnswer}})
+    @router.post(_COLLECTION, responses={200: {"model": ScheduleAnswer}, 409: PROBLEMS[409]})
     async def create_schedule(request: Request, body: ScheduleBody) -> Response:
         """Create a schedule; it runs only while it is active."""
         tenant = tenant_of(request)

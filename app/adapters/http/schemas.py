@@ -232,6 +232,15 @@ class Progress(Body):
     percent: int = Field(description="Of all profiles.")
 
 
+class JobProgress(Body):
+    """How far a job is that is being done."""
+
+    partitions_done: int = Field(description="Partitions of which all profiles were looked at.")
+    partitions: int
+    percent: int = Field(description="Of all profiles, below 100 until the last partition is done.")
+    profiles: int = Field(description="Looked at so far.")
+
+
 class Definition(DefinitionBody):
     """A stored segment definition."""
 

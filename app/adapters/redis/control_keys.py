@@ -183,6 +183,6 @@ class ControlKeys:
     def open_firings(self, tenant: Tenant) -> str:
         """Hash: `[segments, lease ms, token, attempts]` by `<schedule id>:<due ms>`.
 
-        Firings that were claimed and not closed.
+        Firings that were claimed and not closed; that of an export has its request at the end.
         """
         return self._of(tenant, "open-firings")

@@ -63,7 +63,7 @@ tells that profiles have to be brought up to this write, `is_pending` that they 
 
 REMOVE = """
 local catalogue, definitions, order, names, versions, evaluated, uses, since, pending, failures,
-    outbox, tags, removed = unpack(KEYS)
+    outbox, tags, removed, metrics = unpack(KEYS)
 local expected, revision, channel, tenant, id, name, number, tag, record_key, kept_ms, stub =
     unpack(ARGV)
 if (redis.call('HGET', catalogue, 'revision') or '') ~= expected then return 0 end
@@ -82,6 +82,7 @@ redis.call('HDEL', uses, id)
 redis.call('HDEL', since, id)
 redis.call('SREM', pending, id)
 redis.call('HDEL', failures, id)
+redis.call('HDEL', metrics, unpack(ARGV, 12))
 redis.call('PEXPIRE', versions, kept_ms)
 redis.call('XADD', outbox, '*', 'key', record_key)
 redis.call('PUBLISH', channel, tenant)
@@ -89,8 +90,19 @@ return 1
 """.replace("KEPT_TAGS", str(KEPT_TAGS))
 """Remove a definition; a record without `value` is the tombstone. The ordinal stays taken.
 
-An empty `tag` means that workers never heard of it.
+An empty `tag` means that workers never heard of it. At the end of ARGV are the fields of its
+metrics.
 """
+
+TELL_METRICS = """
+local definitions, metrics = unpack(KEYS)
+for at = 1, #ARGV, 3 do
+  local id, field, metric = unpack(ARGV, at, at + 2)
+  if redis.call('HEXISTS', definitions, id) == 1 then redis.call('HSET', metrics, field, metric) end
+end
+return 1
+"""
+"""Store what was told of definitions, but for those that are removed by now."""
 
 REPORT_BACKFILL = """
 local tags, since, pending, removed, progress = unpack(KEYS)

@@ -19,6 +19,7 @@ from app.adapters.redis.definition_codec import decoded, encoded, worker_row, wo
 from app.adapters.redis.definition_lists import DefinitionLists
 from app.adapters.redis.definition_scripts import PUT, REMOVE
 from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
+from app.adapters.redis.metric_store import metric_fields
 from app.domain.definitions import (
     BACKFILLING,
     INACTIVE,
@@ -218,7 +219,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
     async def remove(
         self, tenant: Tenant, head: CatalogueHead, definition: StoredDefinition
     ) -> bool:
-        """Remove a definition; its ordinal stays taken. False as in `put`."""
+        """Remove a definition and its metrics; its ordinal stays taken. False as in `put`."""
         keys, segment_id = self._keys, definition.segment_id
         is_known = definition.is_evaluated or definition.lifecycle == INACTIVE
         number, tag = _next_tag(head) if is_known else (head.number, "")
@@ -236,6 +237,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             keys.outbox(tenant),
             keys.tags(tenant),
             keys.removed(tenant),
+            keys.audience_metrics(tenant),
         ]
         values: list[str | bytes | int] = [
             head.revision,
@@ -249,6 +251,7 @@ class RedisDefinitionStore(RedisDefinitionSource):
             _record_key(tenant, segment_id),
             VERSIONS_KEPT_MS,
             worker_stub(definition, number, is_inactive=False),
+            *metric_fields(segment_id),
         ]
         with redis_errors():
             return bool(await self._remove(keys=names, args=values))

@@ -6,7 +6,7 @@ Every write is one script on keys of one slot, so a process that dies leaves all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -17,7 +17,9 @@ from app.adapters.redis.control_keys import ControlKeys, tenant_text
 from app.adapters.redis.definition_source import as_text
 from app.adapters.redis.job_scripts import CANCEL, CREATE, FORGET
 from app.adapters.redis.job_source import job_names, task_from, task_row
+from app.adapters.redis.keys import PartitionKeys
 from app.domain.exports import NewExport
+from app.domain.job_reach import JobReach, reach_field, reach_of
 from app.domain.jobs import JobError, JobKind, NewJob, StoredJob, counts_from_row
 from app.domain.model import Tenant
 
@@ -29,13 +31,22 @@ class RedisJobStore:
         redis: A client without response decoding.
         prefix: Of every key and of the notification channel.
         kind: Of the jobs that are to be seen.
+        partitions: How many there are, to read how far a job is; 0 leaves that out.
     """
 
-    def __init__(self, redis: Redis, prefix: str = "seg", kind: JobKind = "segment") -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str = "seg",
+        kind: JobKind = "segment",
+        *,
+        partitions: int = 0,
+    ) -> None:
         self._redis = redis
         self._kind = kind
         self._order = "order" if kind == "segment" else "exports"
         self._keys = ControlKeys(prefix)
+        self._metas = [PartitionKeys(prefix, number).meta for number in range(partitions)]
         self._create = redis.register_script(CREATE)
         self._cancel = redis.register_script(CANCEL)
         self._forget = redis.register_script(FORGET)
@@ -77,11 +88,25 @@ class RedisJobStore:
                 for part in ("documents", "states", "results"):
                     pipeline.hmget(self._keys.job(tenant, part), list(ids))
                 columns = await pipeline.execute()
-        return {
+        found = {
             job_id: _decoded(job_id, document, state, result)
             for job_id, document, state, result in zip(ids, *columns, strict=True)
             if document is not None and orjson.loads(state).get("kind", "segment") == self._kind
         }
+        # One of a tenant at most.
+        for job_id in [one for one, job in found.items() if job.started_ms and not job.ended_ms]:
+            found[job_id] = replace(found[job_id], reach=await self._reach(tenant, job_id))
+        return found
+
+    async def _reach(self, tenant: Tenant, job_id: str) -> JobReach | None:
+        if not self._metas:
+            return None
+        field = reach_field(tenant)
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for meta in self._metas:
+                    pipeline.hget(meta, field)
+                return reach_of(job_id, await pipeline.execute())
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import orjson
 from redis.asyncio import Redis
 
@@ -24,6 +25,7 @@ from app.adapters.redis.schedule_scripts import (
     REMOVE,
     TAKE_OVER,
 )
+from app.domain.export_requests import ExportRequest
 from app.domain.model import Tenant
 from app.domain.schedules import OpenFiring, Schedule, ScheduleRun
 
@@ -209,12 +211,17 @@ def _as_read(schedule: Schedule) -> list[str | bytes]:
 def _encoded(schedule: Schedule) -> bytes:
     document = asdict(schedule)
     del document["next_run_ms"], document["last_run"]
+    if schedule.export is None:
+        # As it was before there were exports: what is compared is what was stored then.
+        del document["export"]
     return orjson.dumps(document)
 
 
 def _decoded(document: Any, next_run: float | None, run: Any) -> Schedule:
     fields = orjson.loads(document)
     fields["segments"] = tuple(fields["segments"])
+    if "export" in fields:
+        fields["export"] = msgspec.convert(fields["export"], ExportRequest)
     return Schedule(
         **fields,
         next_run_ms=None if next_run is None else int(next_run),
@@ -231,10 +238,19 @@ def _name(firing: OpenFiring) -> str:
 
 
 def _claim(firing: OpenFiring) -> bytes:
-    return orjson.dumps((firing.segments, firing.lease_ms, firing.token, firing.attempts))
+    row = [firing.segments, firing.lease_ms, firing.token, firing.attempts]
+    return orjson.dumps(row if firing.export is None else [*row, asdict(firing.export)])
 
 
 def _open_firing(name: str, claim: bytes) -> OpenFiring:
     schedule_id, _, due_ms = name.rpartition(":")
-    segments, lease_ms, token, attempts = orjson.loads(claim)
-    return OpenFiring(schedule_id, int(due_ms), tuple(segments), lease_ms, token, attempts)
+    segments, lease_ms, token, attempts, *more = orjson.loads(claim)
+    return OpenFiring(
+        schedule_id,
+        int(due_ms),
+        tuple(segments),
+        lease_ms,
+        token,
+        attempts,
+        msgspec.convert(more[0], ExportRequest) if more else None,
+    )

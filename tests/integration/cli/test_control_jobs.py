@@ -109,6 +109,43 @@ def test_a_schedule_comes_from_a_file_and_options_go_over_it(control: Control) -
     assert (made["name"], made["schedule"]) == ("typed", "0 0 4 * * ?")
 
 
+def test_a_schedule_of_exports_is_shown_with_what_it_exports(control: Control) -> None:
+    one = control.create("one")
+    properties = {
+        "schema": {"name": "_xdm.context.profile"},
+        "filter": {"segments": [{"segmentId": one}]},
+        "destination": {"datasetId": "members"},
+    }
+    body = {"name": "members", "type": "export", "properties": properties}
+    shown = control.good("schedules", "create", "-f", "-", stdin=json.dumps(body)).out
+    assert "type         export\n" in shown
+    assert f"exports      {one}\n" in shown
+    assert "data set     members\n" in shown
+
+
+def test_audiences_are_added_removed_and_looked_up(control: Control) -> None:
+    one, two = control.create("one"), control.create("two")
+    given = ("--name", "nightly", "--cron", "0 15 2 * * ?", "--segment", one, "--json")
+    schedule_id = control.good("schedules", "create", *given).document["id"]
+    added = control.run("schedules", "add-audiences", schedule_id, one, two, "nobody")
+    assert (added.status, added.out) == (1, f"added      {two}\naudiences  2\nbefore     1\n")
+    assert f"in the schedule before: {one}\n" in added.err
+    assert "no published audience: nobody" in added.err
+
+    found = control.good("schedules", "audience-map", one, two, "nobody").out
+    head, *rows = found.splitlines()
+    assert head.split() == ["AUDIENCE", "SCHEDULE", "CRON", "FREQUENCY", "NAME"]
+    assert [row.split()[:2] for row in rows] == [[one, schedule_id], [two, schedule_id]]
+    assert rows[0].endswith("daily      nightly")
+    document = control.good("schedules", "audience-map", one, "nobody", "--json").document
+    assert document["audienceMap"] == {one: [schedule_id], "nobody": []}
+
+    removed = control.good("schedules", "remove-audiences", schedule_id, one, "--json").document
+    assert (removed["removed"], removed["segmentCount"]["current"]) == ([one], 1)
+    nothing = control.good("schedules", "audience-map", one)
+    assert (nothing.out, nothing.err) == ("", "No schedule evaluates them.\n")
+
+
 def test_each_problem_of_an_expression_is_shown_with_its_remedy(control: Control) -> None:
     given = ("--name", "x", "--all", "--cron", "61 0 2 ? * 0")
     refused = control.run("schedules", "create", *given)
@@ -126,6 +163,7 @@ def test_each_problem_of_an_expression_is_shown_with_its_remedy(control: Control
         (["schedules", "create", "--all", "--segment", "x"], "not both"),
         (["schedules", "update", "x"], "Nothing to change"),
         (["schedules", "trigger", ""], "is no id"),
+        (["schedules", "add-audiences", "", "x"], "is no id"),
     ],
 )
 def test_what_was_typed_wrong_is_status_2(

@@ -48,6 +48,7 @@ from app.service.jobs import Jobs
 from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
 from app.service.profiles import Profiles
+from app.service.scheduled_jobs import ScheduledJobs
 from app.service.schedules import Schedules
 from app.service.search import Search
 
@@ -210,8 +211,16 @@ async def running_plane(
     ]
     path.write_text(json.dumps({"credentials": entries}))
     store = RedisDefinitionStore(redis, prefix)
-    job_store = RedisJobStore(redis, prefix)
+    job_store = RedisJobStore(redis, prefix, partitions=partitions)
     jobs = Jobs(job_store, store, lambda: str(uuid.uuid4()), now_ms)
+    exports = Exports(
+        RedisJobStore(redis, prefix, "export", partitions=partitions),
+        store,
+        jobs,
+        lambda tenant: ["members"] if tenant.org_id == org_id else [],
+        lambda: str(uuid.uuid4()),
+        now_ms,
+    )
     keeper = SearchKeeper([RedisSearchSource(redis, prefix)])
     metrics = HttpMetrics()
     target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=partitions)
@@ -241,16 +250,12 @@ async def running_plane(
             updates=ProfileUpdates(profiles, check, producer),
             jobs=jobs,
             schedules=Schedules(
-                RedisScheduleStore(redis, prefix), store, starter or jobs, lambda: str(uuid.uuid4())
-            ),
-            exports=Exports(
-                RedisJobStore(redis, prefix, "export"),
+                RedisScheduleStore(redis, prefix),
                 store,
-                jobs,
-                lambda tenant: ["members"] if tenant.org_id == org_id else [],
+                ScheduledJobs(store, starter or jobs, exports),
                 lambda: str(uuid.uuid4()),
-                now_ms,
             ),
+            exports=exports,
             previews=Previews(
                 RedisPreviewStore(redis, prefix),
                 store,

@@ -10,14 +10,18 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
+from app.adapters.http.definitions import now_ms
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.schedule_loop import LoggedFirings
 from app.adapters.redis.definition_store import RedisDefinitionStore
+from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.schedule_store import RedisScheduleStore
 from app.domain.definitions import DefinitionWrite, StoredDefinition
 from app.domain.model import Tenant
 from app.domain.schedules import Schedule
+from app.service.exports import Exports
 from app.service.firing import Firing, FiringParts
+from app.service.scheduled_jobs import ScheduledJobs
 from app.service.schedules import ScheduleInput, Schedules
 from tests.builders import stored_definition
 
@@ -57,16 +61,30 @@ class ScheduleBench:
         self.definitions = RedisDefinitionStore(redis, prefix)
         self.starter = RecordingStarter()
         ids = itertools.count(1)
-        self.schedules = Schedules(
-            self.store, self.definitions, self.starter, lambda: f"id-{next(ids)}", runs_per_day
+        self.exports = Exports(
+            RedisJobStore(redis, prefix, "export"),
+            self.definitions,
+            self.starter,
+            lambda _: (),
+            secrets.token_hex,
+            now_ms,
         )
+        self.schedules = Schedules(
+            self.store,
+            self.definitions,
+            self._jobs(self.starter),
+            lambda: f"id-{next(ids)}",
+            runs_per_day,
+        )
+
+    def _jobs(self, starter: RecordingStarter) -> ScheduledJobs:
+        return ScheduledJobs(self.definitions, starter, self.exports)
 
     def firing(self, starter: RecordingStarter | None = None) -> Firing:
         """Return what another process would have."""
         journal = LoggedFirings(HttpMetrics())
-        starter = starter or self.starter
-        new_token = secrets.token_hex
-        return Firing(FiringParts(self.store, self.definitions, starter, journal, new_token))
+        jobs = self._jobs(starter or self.starter)
+        return Firing(FiringParts(self.store, jobs, journal, secrets.token_hex))
 
     async def create(self, now: str, cron: str = "0 0 2 * * ?", **given: object) -> Schedule:
         defaults: dict[str, object] = {

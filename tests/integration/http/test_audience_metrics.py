@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.adapters.redis.metric_store import RedisMetricStore
 from tests.integration.http.harness import (
     AUDIENCES,
+    DEFINITIONS,
     OTHER_ORG,
     Plane,
     created_audience,
@@ -72,10 +74,18 @@ async def test_a_row_without_its_audience_fails_alone(client: httpx.AsyncClient)
     assert found[one]["metrics"]["data"] == {"totalProfiles": 2}
 
 
-async def test_what_is_told_goes_with_its_audience(client: httpx.AsyncClient, plane: Plane) -> None:
+@pytest.mark.parametrize("removed_at", [AUDIENCES, DEFINITIONS])
+async def test_what_is_told_goes_with_its_audience(
+    client: httpx.AsyncClient, plane: Plane, removed_at: str
+) -> None:
     one = (await created_audience(client, "told"))["id"]
     await tell(client, row(one, 900))
-    assert (await client.delete(f"{AUDIENCES}/{one}")).status_code == 204
+    store = RedisMetricStore(plane.redis, plane.prefix)
+    known = await store.get(plane.tenant, [one])
+    assert known
+    assert (await client.delete(f"{removed_at}/{one}")).is_success
+    await store.put(plane.tenant, known)  # told by a job that was at it meanwhile
+    assert await store.get(plane.tenant, [one]) == {}
     keys = [key async for key in plane.redis.scan_iter(f"{plane.prefix}:*audience-metrics")]
     assert keys == []
 

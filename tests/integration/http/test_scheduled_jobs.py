@@ -14,10 +14,15 @@ import pytest
 from app.adapters.http.definitions import now_ms
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
+from app.adapters.redis.job_store import RedisJobStore
 from app.adapters.redis.schedule_store import RedisScheduleStore
+from app.domain.export_requests import ExportRequest
+from app.domain.jobs import NewJob
 from app.domain.model import Tenant
+from app.service.exports import Exports
 from app.service.firing import LEASE_MS, Firing, FiringParts
 from app.service.jobs import Jobs
+from app.service.scheduled_jobs import ScheduledJobs
 from tests.integration.http.harness import Plane, refusal
 from tests.integration.http.test_jobs_api import JOBS, definition, done, started
 from tests.integration.stream.harness import eventually
@@ -37,12 +42,35 @@ class _Dies(Jobs):
         raise asyncio.CancelledError
 
 
-def firing_of(plane: Plane, kind: type[Jobs] = Jobs) -> Firing:
+class _DiesBetween(Exports):
+    """Starts the evaluation before an export, and then its process is gone."""
+
+    async def start(self, tenant: Tenant, request: ExportRequest, *, origin: str) -> str:
+        self._kept.start = _dies  # type: ignore[method-assign]  # a process that ends here
+        return await super().start(tenant, request, origin=origin)
+
+
+async def _dies(tenant: Tenant, job: NewJob) -> str:
+    raise asyncio.CancelledError
+
+
+def firing_of(
+    plane: Plane, kind: type[Jobs] = Jobs, export_kind: type[Exports] = Exports
+) -> Firing:
     """Return what an API process on its own has."""
     jobs = kind(plane.jobs, plane.store, secrets.token_hex, now_ms)
+    exports = export_kind(
+        RedisJobStore(plane.redis, plane.prefix, "export"),
+        plane.store,
+        jobs,
+        lambda _: ["members"],
+        secrets.token_hex,
+        now_ms,
+    )
     store = RedisScheduleStore(plane.redis, plane.prefix)
     journal = LoggedFirings(HttpMetrics())
-    return Firing(FiringParts(store, plane.store, jobs, journal, secrets.token_hex))
+    scheduled = ScheduledJobs(plane.store, jobs, exports)
+    return Firing(FiringParts(store, scheduled, journal, secrets.token_hex))
 
 
 @asynccontextmanager
@@ -191,3 +219,82 @@ async def test_a_trigger_without_a_definition_is_refused(plane: Plane) -> None:
     schedule = await created(client)
     answer = await client.post(f"{SCHEDULES}/trigger", json={"id": schedule["id"]})
     assert "no published definition" in refusal(answer, 400, "SEG-JOB-INVALID-400")
+
+
+def export_of(segment_id: str, **changed: Any) -> Json:
+    """Return the type and properties of a schedule of exports."""
+    properties = {
+        **{"schema": {"name": "_xdm.context.profile"}, "fields": "person.name"},
+        "filter": {"segments": [{"segmentId": segment_id}]},
+        "destination": {"datasetId": "members"},
+    }
+    return {"type": "export", "properties": properties | changed}
+
+
+async def exports_of(client: httpx.AsyncClient) -> list[Json]:
+    records: list[Json] = (await client.get("/data/core/ups/export/jobs")).json()["records"]
+    return records
+
+
+async def test_a_due_schedule_of_exports_starts_one_export_of_what_it_says(plane: Plane) -> None:
+    client = plane.client()
+    one = await definition(client, "one")
+    schedule = await created(client, **export_of(one))
+    due_ms = schedule["nextRunTime"]
+    async with loops(plane, 3, lambda: due_ms + 200):
+        last = await run(client, schedule)
+    [job] = await exports_of(client)
+    assert (last["dueTime"], last["jobId"]) == (due_ms, str(job["id"]))
+    assert (job["source"], job["requestId"]) == ("scheduler", f"{schedule['id']}-{due_ms}")
+    assert job["properties"]["scheduleId"] == schedule["id"]
+    assert job["destination"]["datasetId"] == "members"
+    assert job["fields"] == "person.name"
+    assert [each["segmentId"] for each in job["filter"]["segments"]] == [one]
+    assert (await shown(client, schedule))["nextRunTime"] == due_ms + DAY_MS
+    assert await scheduled_jobs(client) == []
+    answer = await client.post(f"{SCHEDULES}/trigger", json={"id": schedule["id"]})
+    assert answer.status_code == 200, answer.text
+    assert len(await exports_of(client)) == 2
+
+
+async def test_missed_exports_are_run_once_or_skipped(plane: Plane) -> None:
+    client = plane.client()
+    asked = export_of(await definition(client, "one"))
+    caught_up, skipped = [
+        await created(client, **asked, missedRuns=missed) for missed in ("run-once", "skip")
+    ]
+    await firing_of(plane).round(caught_up["nextRunTime"] + 3 * DAY_MS + 3_600_000)
+    [job] = await exports_of(client)
+    assert job["properties"]["scheduleId"] == caught_up["id"]
+    assert (await run(client, skipped))["outcome"] == "skipped"
+
+
+async def test_a_process_that_dies_after_the_evaluation_starts_each_job_once(plane: Plane) -> None:
+    client = plane.client()
+    one = await definition(client, "one")
+    asked = export_of(one, evaluationInfo={"segmentation": True})
+    schedule = await created(client, **asked)
+    due_ms = schedule["nextRunTime"]
+    with pytest.raises(asyncio.CancelledError):
+        await firing_of(plane, export_kind=_DiesBetween).round(due_ms)
+    [before] = await scheduled_jobs(client)
+    assert await exports_of(client) == []
+    for _ in range(2):
+        await firing_of(plane).round(due_ms + LEASE_MS)
+    [job] = await exports_of(client)
+    assert [each["id"] for each in await scheduled_jobs(client)] == [before["id"]]
+    assert job["computeGatewayJobId"]["pushJob"] == before["id"]
+    assert before["properties"]["scheduleId"] == schedule["id"]
+
+
+async def test_an_export_of_what_is_gone_is_a_failed_run_that_names_it(plane: Plane) -> None:
+    client = plane.client()
+    one, two = await definition(client, "one"), await definition(client, "two")
+    segments = [{"segmentId": one}, {"segmentId": two}]
+    schedule = await created(client, **export_of(one, filter={"segments": segments}))
+    assert (await client.delete(f"/data/core/ups/segment/definitions/{two}")).status_code == 200
+    await firing_of(plane).round(schedule["nextRunTime"])
+    last = await run(client, schedule)
+    assert last["outcome"] == "failed"
+    assert two in last["reason"]
+    assert await exports_of(client) == []

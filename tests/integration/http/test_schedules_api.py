@@ -64,6 +64,18 @@ def body(**changed: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not None}
 
 
+def export(**properties: Any) -> dict[str, Any]:
+    """Return what makes a body one of a schedule of exports."""
+    return {
+        "type": "export",
+        "properties": {"schema": {"name": "_xdm.context.profile"}, **properties},
+    }
+
+
+def segments(*ids: str, ns: str = "ups") -> dict[str, Any]:
+    return {"segments": [{"segmentId": one, "segmentNs": ns} for one in ids]}
+
+
 async def created(client: httpx.AsyncClient, **changed: Any) -> dict[str, Any]:
     answer = await client.post(SCHEDULES, json=body(**changed))
     assert answer.status_code == 200, answer.text
@@ -146,8 +158,14 @@ async def test_a_patch_needs_no_content_type(client: httpx.AsyncClient) -> None:
         ({"properties": None}, BODY, "properties"),
         ({"properties": {}}, BODY, "properties.segments"),
         ({"properties": {"segments": [7]}}, BODY, "properties.segments.0"),
-        ({"type": "export"}, BODY, "this version runs no export jobs; send batch_segmentation"),
-        ({"type": "other"}, BODY, "'other' is no type of job"),
+        ({"type": "export"}, BODY, "properties.schema"),
+        ({"type": "other"}, BODY, "'other' is no type of job; send batch_segmentation or export"),
+        (export(filter={"segment": []}), BODY, "properties.filter.segment: "),
+        (export(fields="a..b"), BODY, "properties.fields: "),
+        (export(destination={"datasetId": "x"}), INVALID, "there is no data set 'x'"),
+        (export(filter=segments("nothing")), INVALID, "no segment definition nothing"),
+        (export(filter=segments("a", "a", ns="crm")), INVALID, "a segment is named twice"),
+        (export(mergePolicy={"id": "mine"}), INVALID, "mergePolicy.id: 'mine' is not the policy"),
         ({"state": "paused"}, BODY, "state"),
         ({"missedRuns": "all"}, BODY, "missedRuns"),
         ({"schedule": "0 0 25 * * ?"}, INVALID, "hours: '25' is no value"),
@@ -394,3 +412,34 @@ async def test_tenants_do_not_see_each_other_s(plane: Plane, client: httpx.Async
         for call in ("trigger", "add-audiences", "remove-audiences"):
             refusal(await other.post(f"{SCHEDULES}/{call}", json=asked), 404, UNKNOWN)
     assert await shown(client, schedule) == schedule
+
+
+async def test_a_schedule_of_exports_is_shown_with_what_it_exports(
+    client: httpx.AsyncClient,
+) -> None:
+    one = (await created_audience(client, name="one"))["id"]
+    asked = export(
+        destination={"datasetId": "members", "segmentPerBatch": True},
+        filter=segments(one),
+        evaluationInfo={"segmentation": True},
+    )
+    schedule = await created(client, **asked)
+    assert schedule["type"] == "export"
+    properties = schedule["properties"]
+    for name in ("schema", "destination", "evaluationInfo"):
+        assert properties[name] == asked["properties"][name]
+    assert properties["filter"]["segments"] == [
+        {"segmentId": one, "segmentNs": "ups", "status": ["realized"]}
+    ]
+    path = f"{SCHEDULES}/{schedule['id']}"
+    assert (await client.patch(path, json=[add("/state", "active")])).status_code == 204
+    found = await shown(client, schedule)
+    assert (found["properties"], found["state"]) == (properties, "active")
+    plain = await created(client, **export(filter=segments(one)))
+    again = await client.post(SCHEDULES, json=body(**export(**plain["properties"])))
+    assert again.json()["properties"] == plain["properties"]
+    change = {"id": schedule["id"], "segments": [one]}
+    answer = await client.post(f"{SCHEDULES}/add-audiences", json=change)
+    assert "is of exports" in refusal(answer, 400, INVALID)
+    answer = await client.post(f"{SCHEDULES}/audience-map", json={"segments": [one]})
+    assert answer.json()["audienceMap"] == {one: [schedule["id"]]}

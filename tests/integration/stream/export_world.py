@@ -35,7 +35,9 @@ class ExportWorld(JobWorld):
         super().__post_init__()
         self.locations: dict[str, Location] = {}
         self.exports = Exports(
-            RedisJobStore(self.redis, self.names.redis_key_prefix, "export"),
+            RedisJobStore(
+                self.redis, self.names.redis_key_prefix, "export", partitions=self.partitions
+            ),
             self.definitions,
             self.jobs,
             partial(names_for, self.locations),

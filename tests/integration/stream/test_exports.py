@@ -148,6 +148,9 @@ async def test_a_successor_goes_on_without_repeating_or_losing(lone):
         job_id = await lone.export(filter=segments("adult"))
         await eventually(lambda: counted(first) >= 20)
     assert 20 <= counted(first) < 300
+    progress = (await lone.job(job_id))["progress"]
+    assert (progress["partitionsDone"], progress["profiles"]) == (0, counted(first))
+    assert abs(progress["percent"] - counted(first) / 3) < 10
     async with lone.working() as second:
         assert (await lone.ended(job_id))["status"] == "SUCCEEDED"
         assert counted(first) + counted(second) == 300

@@ -27,7 +27,7 @@ class JobWorld(World):
     def __post_init__(self):
         super().__post_init__()
         prefix = self.names.redis_key_prefix
-        self.job_store = RedisJobStore(self.redis, prefix)
+        self.job_store = RedisJobStore(self.redis, prefix, partitions=self.partitions)
         self.job_source = RedisJobSource(self.redis, prefix)
         self.jobs = Jobs(self.job_store, self.definitions, lambda: str(uuid.uuid4()), now_ms)
 
@@ -187,9 +187,16 @@ async def test_a_successor_goes_on_and_counts_every_profile_once(lone):
         job_id = await lone.start("adult")
         await eventually(lambda: counted(first) >= 20)
     assert 20 <= counted(first) < 300
-    assert (await lone.job(job_id))["status"] == "PROCESSING"
+    job = await lone.job(job_id)
+    assert job["status"] == "PROCESSING"
+    progress = job["progress"]
+    assert (progress["partitionsDone"], progress["partitions"]) == (0, 1)
+    assert progress["profiles"] == counted(first)
+    assert abs(progress["percent"] - counted(first) / 3) < 10
     async with lone.working() as second:
-        assert realized(await lone.ended(job_id)) == (300, {"adult": 300})
+        job = await lone.ended(job_id)
+        assert realized(job) == (300, {"adult": 300})
+        assert "progress" not in job
         assert counted(first) + counted(second) == 300
 
 

@@ -12,6 +12,7 @@ from app.adapters.cli.control import families
 from app.adapters.cli.control.answers import failure, parsed
 from app.adapters.cli.control.failures import Refused
 from app.adapters.cli.control.families import FAMILIES, commands_of
+from app.adapters.cli.control.following import job_percent, job_progress
 from app.adapters.cli.control.lists import Page, limited
 from app.adapters.cli.control.waiting import progress_percent
 from app.domain.errors import Unavailable
@@ -38,12 +39,16 @@ URL = "http://127.0.0.1:8080"
 def test_progress_is_read(progress: Any, percent: float | None) -> None:
     document = {"evaluationState": "BACKFILLING", "evaluationProgress": progress}
     assert progress_percent(document) == percent
+    assert job_percent({"status": "PROCESSING", "progress": progress}) == percent
 
 
 def test_what_is_live_is_whole_and_what_tells_nothing_is_unknown() -> None:
     assert progress_percent({"evaluationState": "LIVE"}) == 100
     assert progress_percent({"evaluationState": "BACKFILLING"}) is None
     assert progress_percent({}) is None
+    assert job_percent({"status": "SUCCEEDED"}) == 100
+    assert job_progress({"status": "NEW"}) is None
+    assert job_progress({"progress": {"percent": 41, "profiles": 7}}) == "41 %, 7 profiles"
 
 
 @pytest.mark.parametrize(("limit", "read"), [(None, 4), (1, 1), (3, 1), (4, 2), (6, 2), (100, 4)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.job_reach import JobReach, reach_field, reach_of
 from app.domain.jobs import JobCounts, JobSegment, JobTask, SegmentCount
 from app.domain.limits import EngineLimits
 from app.domain.model import (
@@ -14,7 +15,7 @@ from app.domain.model import (
     Tenant,
 )
 from app.engine.catalogue import Catalogue, compile_catalogue
-from app.service.backfill import Suspects
+from app.service.backfill import HASHES, Suspects
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
 from app.service.job_tally import JobProgress, SegmentTally, Tally
@@ -57,7 +58,7 @@ def test_counts_and_cursor_are_one_field_that_a_successor_goes_on_from():
     jobs = jobs_of(TENANT)
     advance(jobs, 99, 3)
     fields = advance(jobs, 200, 4)
-    assert list(fields) == [FIELD]
+    assert list(fields) == [FIELD, reach_field(TENANT)]
     successor = PartitionJobs(ExportTally)
     successor.restore({**fields, "epoch": "1"})
     successor.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
@@ -68,6 +69,16 @@ def test_counts_and_cursor_are_one_field_that_a_successor_goes_on_from():
     progress = JobProgress.unpacked(advance(successor, None, 5)[FIELD])
     assert progress.counts == JobCounts([SegmentCount(12, 3, {"email": 3})], 15)
     assert not successor.is_waiting
+
+
+def test_the_control_plane_is_told_how_far_a_partition_is():
+    jobs, half = jobs_of(TENANT), HASHES // 2
+    begun = advance(jobs, half, 3)[reach_field(TENANT)]
+    assert reach_of("j", [begun, None]) == JobReach(0, 2, 25, 4)
+    done = advance(jobs, None, 5)[reach_field(TENANT)]
+    assert reach_of("j", [begun, done]) == JobReach(1, 2, 75, 14)
+    assert reach_of("j", [done, done]) == JobReach(2, 2, 100, 20)
+    assert reach_of("another", [done, done]) == JobReach(0, 2, 0, 0)
 
 
 def test_only_what_is_committed_is_done():

@@ -10,7 +10,14 @@ import typer
 from app.adapters.cli.control.bodies import PROFILE_SCHEMA, chosen, read_object
 from app.adapters.cli.control.commands import Session, command, family
 from app.adapters.cli.control.failures import NotSucceeded
-from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, Timeout, follow
+from app.adapters.cli.control.following import (
+    DEFAULT_TIMEOUT_S,
+    Followed,
+    Timeout,
+    follow,
+    job_percent,
+    job_progress,
+)
 from app.adapters.cli.control.lists import Limit, Page, PageSize, limited, objects
 from app.adapters.cli.control.options import File
 from app.adapters.cli.control.output import Column, at_ms, named
@@ -49,6 +56,7 @@ def _errors(one: JsonObject) -> str | None:
 _FIELDS = (
     named("id", "id"),
     named("status", "status"),
+    Column("progress", job_progress),
     Column("profiles", _inner("metrics", "totalExportedProfileCounter")),
     Column("data set", _inner("destination", "datasetId")),
     Column("batch", _inner("destination", "batchId")),
@@ -164,11 +172,7 @@ def _show_when_ended(session: Session, job_id: str, timeout_s: float) -> None:
         )
 
 
-_ENDED = Followed(
-    "status",
-    frozenset({"SUCCEEDED", "FAILED"}),
-    lambda one: 100.0 if one.get("status") == "SUCCEEDED" else None,
-)
+_ENDED = Followed("status", frozenset({"SUCCEEDED", "FAILED"}), job_percent)
 
 
 def _pages(session: Session, status: str | None, page_size: int) -> Iterator[Page]:

@@ -20,6 +20,12 @@ class Refused(Failed):
     code = "refused"
 
 
+class Unknown(Failed):
+    """Some of what was named does not exist; the rest was done."""
+
+    code = "unknown"
+
+
 class NotLive(Failed):
     """A definition that was waited for is not evaluated, or not in time."""
 

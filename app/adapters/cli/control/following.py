@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +44,28 @@ class Followed:
     def state_of(self, document: JsonObject) -> str:
         """Return the state of a document, fit for a terminal."""
         return printable(str(document.get(self.state)))
+
+
+def percent_of(progress: object) -> float | None:
+    """Return `percent` of an object that tells of progress, 0 to 100; None when it is not known."""
+    value: Any = progress.get("percent") if isinstance(progress, dict) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return min(max(float(value), 0.0), 100.0)
+
+
+def job_percent(job: JsonObject) -> float | None:
+    """Return how far a segment or export job is, 0 to 100; None when it is not known."""
+    return 100.0 if job.get("status") == "SUCCEEDED" else percent_of(job.get("progress"))
+
+
+def job_progress(job: JsonObject) -> str | None:
+    """Return how far a job is that is being done, for people; None when there is none to tell."""
+    progress = job.get("progress")
+    percent = percent_of(progress)
+    if percent is None or not isinstance(progress, dict):
+        return None
+    return f"{percent:.0f} %, {progress.get('profiles')} profiles"
 
 
 def follow(session: Session, path: str, timeout_s: float, followed: Followed) -> JsonObject:

@@ -8,7 +8,14 @@ import typer
 
 from app.adapters.cli.control.commands import Session, command, family
 from app.adapters.cli.control.failures import NotSucceeded, Usage
-from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, Timeout, follow
+from app.adapters.cli.control.following import (
+    DEFAULT_TIMEOUT_S,
+    Followed,
+    Timeout,
+    follow,
+    job_percent,
+    job_progress,
+)
 from app.adapters.cli.control.lists import Asked, Limit, PageSize, Sort, linked_pages, text_of
 from app.adapters.cli.control.output import ID_WIDTH, Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
@@ -69,6 +76,7 @@ _FIELDS = (
     named("number", "computeJobId"),
     Column("created", at_ms("creationTime")),
     Column("ended", _ended),
+    Column("progress", job_progress),
     Column("profiles", _metric("totalProfiles")),
     Column("segments", _segments),
     Column("errors", _errors),
@@ -79,12 +87,7 @@ _COLUMNS = (
     named("SOURCE", "source", 9),
     Column("CREATED", at_ms("creationTime")),
 )
-# How far a job is, the API does not tell before its end.
-_PROGRESS = Followed(
-    "status",
-    frozenset({_SUCCEEDED, "FAILED", "CANCELLED"}),
-    lambda job: 100.0 if job.get("status") == _SUCCEEDED else None,
-)
+_PROGRESS = Followed("status", frozenset({_SUCCEEDED, "FAILED", "CANCELLED"}), job_percent)
 
 
 @command(group, "list")

@@ -1,18 +1,20 @@
-"""`segmentation schedules`: segment jobs by cron."""
+"""`segmentation schedules`: segment jobs and exports by cron."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from app.adapters.cli.control.bodies import chosen, read_object
 from app.adapters.cli.control.commands import Session, command, family
-from app.adapters.cli.control.failures import Usage
+from app.adapters.cli.control.failures import Unknown, Usage
 from app.adapters.cli.control.lists import Asked, Limit, PageSize, linked_pages
 from app.adapters.cli.control.options import File
 from app.adapters.cli.control.output import ID_WIDTH, Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
+from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
 
 _COLLECTION = f"{BASE_PATH}/config/schedules"
@@ -28,9 +30,26 @@ MissedRuns = Annotated[
 ]
 
 
-def _segments(schedule: JsonObject) -> Any:
-    properties = schedule.get("properties")
-    return properties.get("segments") if isinstance(properties, dict) else None
+AudienceIds = Annotated[list[str], typer.Argument(metavar="AUDIENCE...", help="Their ids.")]
+
+
+def _inner(*names: str) -> Callable[[JsonObject], Any]:
+    """Return what takes a value out of objects within each other."""
+
+    def shown(schedule: JsonObject) -> Any:
+        found: Any = schedule
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    return shown
+
+
+def _exported(schedule: JsonObject) -> Any:
+    found = _inner("properties", "filter", "segments")(schedule)
+    if not isinstance(found, list):
+        return "all profiles" if schedule.get("type") == "export" else None
+    return [one.get("segmentId") for one in found if isinstance(one, dict)]
 
 
 def _last_run(schedule: JsonObject) -> str:
@@ -44,18 +63,34 @@ def _last_run(schedule: JsonObject) -> str:
 _FIELDS = (
     named("id", "id"),
     named("name", "name"),
+    named("type", "type"),
     named("state", "state"),
     named("cron", "schedule"),
     named("frequency", "frequency"),
     named("missed runs", "missedRuns"),
     Column("next run", at_ms("nextRunTime")),
     Column("last run", _last_run),
-    Column("segments", _segments),
+    Column("segments", _inner("properties", "segments")),
+    Column("exports", _exported),
+    Column("data set", _inner("properties", "destination", "datasetId")),
 )
 _COLUMNS = (
     named("ID", "id", ID_WIDTH),
     named("STATE", "state", 8),
     Column("NEXT RUN", at_ms("nextRunTime"), 20),
+    named("NAME", "name"),
+)
+_CHANGED = (
+    named("added", "added"),
+    named("removed", "removed"),
+    Column("audiences", _inner("segmentCount", "current")),
+    Column("before", _inner("segmentCount", "previous")),
+)
+_MAP = (
+    named("AUDIENCE", "audience", ID_WIDTH),
+    named("SCHEDULE", "id", ID_WIDTH),
+    named("CRON", "schedule", 16),
+    named("FREQUENCY", "frequency", 9),
     named("NAME", "name"),
 )
 
@@ -142,6 +177,51 @@ def trigger_schedule(session: Session, schedule_id: ScheduleId) -> None:
     item(_COLLECTION, schedule_id)  # refuses what is no id, as the other commands do
     session.api.send("POST", f"{_COLLECTION}/trigger", {"id": schedule_id})
     _show(session, schedule_id)
+
+
+@command(group, "add-audiences")
+def add_audiences(session: Session, schedule_id: ScheduleId, audiences: AudienceIds) -> None:
+    """Add audiences to a schedule that names its own."""
+    _change_audiences(session, "add", schedule_id, audiences)
+
+
+@command(group, "remove-audiences")
+def remove_audiences(session: Session, schedule_id: ScheduleId, audiences: AudienceIds) -> None:
+    """Remove audiences from a schedule that names its own."""
+    _change_audiences(session, "remove", schedule_id, audiences)
+
+
+def _change_audiences(session: Session, verb: str, schedule_id: str, ids: list[str]) -> None:
+    """Raises `Unknown` after the rest was done, `Refused` when nothing is."""
+    item(_COLLECTION, schedule_id)
+    asked = {"id": schedule_id, "segments": ids}
+    answer = session.api.send("POST", f"{_COLLECTION}/{verb}-audiences", asked)
+    session.out.document(answer, _CHANGED)
+    existing = [str(one) for one in answer.get("existing") or ()]
+    if existing:
+        was = "in the schedule before" if verb == "add" else "not in the schedule"
+        session.out.note(printable(f"{was}: {', '.join(existing)}"))
+    invalid = [str(one) for one in answer.get("invalid") or ()]
+    if invalid:
+        raise Unknown(printable(f"no published audience: {', '.join(invalid)}"))
+
+
+@command(group, "audience-map")
+def audience_map(session: Session, audiences: AudienceIds) -> None:
+    """Show which schedules evaluate audiences, a line for each of both."""
+    answer = session.api.send("POST", f"{_COLLECTION}/audience-map", {"segments": audiences})
+    if session.out.json:
+        session.out.document(answer, ())
+        return
+    found, schedules = answer.get("audienceMap"), answer.get("schedules")
+    if not isinstance(found, dict) or not isinstance(schedules, dict):
+        raise session.api.strange("an answer without audienceMap and schedules")
+    rows = [
+        {"audience": audience, "id": one, **(schedules.get(one) or {})}
+        for audience, ids in found.items()
+        for one in ids
+    ]
+    session.out.rows([rows], _MAP, "No schedule evaluates them.")
 
 
 def _patch(session: Session, schedule_id: str, changes: JsonObject) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from app.adapters.cli.control.answers import placed
 from app.adapters.cli.control.commands import Session
 from app.adapters.cli.control.failures import NotLive
-from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, follow
+from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, follow, percent_of
 from app.adapters.cli.control.lists import text_of
 from app.adapters.cli.control.output import Column, Output
 from app.adapters.cli.control.paths import item
@@ -113,9 +112,7 @@ def progress_percent(document: JsonObject) -> float | None:
     """Return how far the evaluation of a definition is, 0 to 100; None when it is not known."""
     if document.get("evaluationState") == "LIVE":
         return 100.0
-    progress = document.get("evaluationProgress")
-    percent = _number(progress.get("percent")) if isinstance(progress, dict) else None
-    return None if percent is None else min(max(percent, 0.0), 100.0)
+    return percent_of(document.get("evaluationProgress"))
 
 
 def progress_text(document: JsonObject) -> str | None:
@@ -123,11 +120,6 @@ def progress_text(document: JsonObject) -> str | None:
     percent = progress_percent(document)
     is_told = percent is not None and document.get("evaluationState") != "LIVE"
     return f"{percent:.0f} %" if is_told else None
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
 
 
 _EVALUATION = Followed("evaluationState", frozenset({"LIVE", "FAILED", "OFF"}), progress_percent)
