@@ -25,3 +25,10 @@ def is_deeper_than(node: Node, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+MAX_JSON_CHARACTERS = 400_000
+"""Longest accepted pql/json: about what the longest text becomes in it."""
+
+MAX_JSON_NODES = 10_000
+"""Most nodes of a pql/json; a text of the longest length hardly has more."""
