@@ -22,7 +22,7 @@ from app.pql.json_form import (
     is_name,
     usual_form,
 )
-from app.pql.json_places import HOLE, At
+from app.pql.json_places import HOLE, At, shown
 from app.pql.json_references import is_declaration
 from app.pql.json_tails import TailReader
 from app.pql.words import RESERVED
@@ -55,8 +55,9 @@ class ApplicationReader(TailReader):
         if not name:  # noted already
             return HOLE
         form = given.get("form", usual_form(name))
-        if "form" in given and form not in _FORMS:
-            message, hint = f"{form!r} is no form", "use infix, method or function, or leave it out"
+        if "form" in given and not (isinstance(form, str) and form in _FORMS):
+            hint = "use infix, method or function, or leave it out"
+            message = f"{shown(form)} is no form"
             return self.found.refuse("json-value", message, at.key("form"), hint)
         return _FORM_READERS[form](self, Params(name, items, at))
 
@@ -74,7 +75,7 @@ class ApplicationReader(TailReader):
         return None
 
     def _wrong_count(self, params: Params, what: str) -> Expr:
-        message = f"`{params.name}` takes {what}, {len(params.items)} are given"
+        message = f"{shown(params.name)} takes {what}, {len(params.items)} are given"
         return self.found.refuse("arity", message, params.at)
 
     def infix(self, params: Params) -> Expr:
@@ -82,7 +83,7 @@ class ApplicationReader(TailReader):
         span = self.found.span(params.at)
         operator = INFIX.get(params.name.lower())
         if operator is None:
-            message = f"{params.name!r} is no operator"
+            message = f"{shown(params.name)} is no operator"
             return self.found.refuse("json-value", message, params.at.key("fnName"))
         if operator == "-" and len(params.items) == 1:
             return ast.Negative(self._all(params)[0], span=span)
@@ -97,7 +98,7 @@ class ApplicationReader(TailReader):
         if not params.items:
             return self._wrong_count(params, "the value it is asked of first")
         if not is_name(params.name):
-            message = f"{params.name!r} is no name of a method"
+            message = f"{shown(params.name)} is no name of a method"
             return self.found.refuse("json-value", message, params.at.key("fnName"))
         receiver = self.expression(params.items[0], params.places[0])
         scope = inside(params.name, params.at.scope)
@@ -114,7 +115,7 @@ class ApplicationReader(TailReader):
             return self._aggregate(params)
         span = self.found.span(params.at)
         if not is_name(params.name) or word in RESERVED or word == "chain":
-            message = f"{params.name!r} is no name of a function"
+            message = f"{shown(params.name)} is no name of a function"
             return self.found.refuse("json-value", message, params.at.key("fnName"))
         arguments = tuple(self._all(params))
         is_bound = "xEvent" in params.at.scope.variables

@@ -10,7 +10,7 @@ from typing import Any
 from app.pql import ast
 from app.pql.ast import Expr
 from app.pql.json_form import PROFILE, JsonNode
-from app.pql.json_places import At, JsonPlaces
+from app.pql.json_places import At, JsonPlaces, shown
 
 _INTEGERS = frozenset({"integer", "int", "long", "short", "byte"})
 _NUMBERS = frozenset({"number", "double", "float", "decimal"})
@@ -52,8 +52,8 @@ class LiteralReader(ABC):
         if kind in _INTEGERS | _NUMBERS:
             return self._stated_number(value, place, whole=kind in _INTEGERS)
         if kind in _LISTS | _TEXTS:
-            return self.found.refuse("json-type", f"this value is no {stated}", place)
-        message = f"{stated!r} is no type of a literal"
+            return self.found.refuse("json-type", f"this value is no {kind}", place)
+        message = f"{shown(stated)} is no type of a literal"
         hint = f"use one of {_TYPES}"
         return self.found.refuse("json-value", message, at.key("literalType"), hint)
 
@@ -82,7 +82,7 @@ class LiteralReader(ABC):
     def _profile(self, value: Any, at: At) -> Expr:
         if value == PROFILE:
             return ast.Parameter(1, span=self.found.span(at))
-        message, hint = f"{value!r} is no object known here", f"the profile is `{PROFILE}`"
+        message, hint = f"{shown(value)} is no object known here", f"the profile is `{PROFILE}`"
         return self.found.refuse("json-value", message, at.key("value"), hint)
 
     def _boolean(self, value: Any, at: At) -> Expr:

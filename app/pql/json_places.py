@@ -46,6 +46,15 @@ class At:
         return replace(self, scope=scope)
 
 
+_LONGEST_SHOWN = 60
+
+
+def shown(value: Any) -> str:
+    """Return something that was given, for a message: quoted, and not without end."""
+    text = ascii(value) if isinstance(value, str) else f"`{type(value).__name__}`"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
 class PqlJsonError(InvalidDefinition):
     """A pql/json that cannot be read.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from typing import Any, NoReturn
 
 from app.pql.ast import Expr, Span
 from app.pql.errors import PqlError, Problem
 from app.pql.json_applications import ApplicationReader
 from app.pql.json_form import VERSION, VERSION_KEY, JsonNode
-from app.pql.json_places import HOLE, At, Enough, PqlJsonError
+from app.pql.json_places import HOLE, At, Enough, PqlJsonError, shown
 from app.pql.limits import MAX_DEPTH, MAX_JSON_CHARACTERS, is_deeper_than
 from app.pql.parser import parse
 from app.pql.printer import to_text
@@ -52,11 +51,20 @@ def _decoded(text: str) -> Any:
         hint = "split it into segments joined by inSegment"
         raise _refusal("too-long", message, hint)
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        message = f"this is not JSON: {error.msg}, line {error.lineno}, column {error.colno}"
-        hint = "send the tree as JSON, or PQL text with format pql/text"
-        raise _refusal("json-syntax", message, hint) from None
+        # Not orjson: it makes a double of an integer that has more than 64 bits.
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}, line {error.lineno}, column {error.colno}"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:  # a constant, or an integer of thousands of digits
+        reason = str(error)
+    hint = "send the tree as JSON, or PQL text with format pql/text"
+    raise _refusal("json-syntax", f"this is not JSON: {reason}", hint)
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _text_of(tree: Expr) -> str:
@@ -95,7 +103,7 @@ class _Reader(ApplicationReader):
     def _check_version(self, given: Mapping[str, Any], at: At) -> None:
         version = given.get(VERSION_KEY, VERSION)
         if version != VERSION:
-            message = f"extensions of version {version!r} are not known here"
+            message = f"extensions of version {shown(version)} are not known here"
             hint = f"this service reads and writes version {VERSION}"
             self.found.refuse("json-version", message, at.key(VERSION_KEY), hint)
 
@@ -111,7 +119,7 @@ class _Reader(ApplicationReader):
             return read_node(self, dict(given), inner)
         if kind:
             hint = _REMEDIES.get(kind, f"use one of {', '.join(_NODES)}")
-            message = f"{kind!r} cannot stand here" if kind in _REMEDIES else f"no node is {kind!r}"
+            message = f"a node {shown(kind)} cannot stand here"
             self.found.refuse("json-node", message, at.key("nodeType"), hint)
         return HOLE
 

@@ -9,7 +9,7 @@ from app.pql import ast
 from app.pql.ast import Declaration, Expr, Span
 from app.pql.json_form import PREFIX, QUANTIFIERS, UP, JsonNode, is_bare, is_name
 from app.pql.json_literals import LiteralReader
-from app.pql.json_places import HOLE, At
+from app.pql.json_places import HOLE, At, shown
 from app.pql.limits import MAX_NESTING
 from app.pql.scope import Scope
 from app.pql.words import RESERVED
@@ -49,7 +49,8 @@ class ReferenceReader(LiteralReader):
         if not 1 <= levels.value <= MAX_NESTING:
             return self.found.refuse("json-value", f"`^` takes 1 to {MAX_NESTING}", place)
         if not is_name(name):
-            message, hint = f"`^` cannot lead to {name!r}", "name a field of letters, digits and _"
+            message = f"`^` cannot lead to {shown(name)}"
+            hint = "name a field of letters, digits and _"
             return self.found.refuse("json-value", message, at.key("fieldName"), hint)
         return ast.UpReference(levels.value, name, span=self.found.span(at))
 
@@ -73,7 +74,7 @@ class ReferenceReader(LiteralReader):
             hint = (
                 "declare it with a varDecl or fnCreate around this node; a field is a fieldLookup"
             )
-            return self.found.refuse("unbound-variable", f"{name} is not declared", at, hint)
+            return self.found.refuse("unbound-variable", f"{shown(name)} is not declared", at, hint)
         return ast.Name(name, span=self.found.span(at))
 
     def lambda_expression(self, given: JsonNode, at: At) -> Expr:
@@ -95,7 +96,7 @@ class ReferenceReader(LiteralReader):
         name = self.found.text_of(given, "varName", at)
         if name and not is_name(name):
             hint = "use letters, digits and _, not beginning with a digit"
-            self.found.refuse("json-value", f"{name!r} cannot name a variable", at, hint)
+            self.found.refuse("json-value", f"{shown(name)} cannot name a variable", at, hint)
         return name
 
     def part(self, given: JsonNode, key: str, at: At) -> Expr:
@@ -127,7 +128,7 @@ class ReferenceReader(LiteralReader):
             return ast.Binary("=", count, ast.Literal(1, span=span), span=span)
         if not quantifier:  # noted already
             return HOLE
-        message, hint = f"{quantifier!r} is no quantifier", "use some, all, none or one"
+        message, hint = f"{shown(quantifier)} is no quantifier", "use some, all, none or one"
         return self.found.refuse("json-value", message, at.key("quantifier"), hint)
 
     def _variables(self, given: JsonNode, at: At) -> tuple[tuple[Declaration, ...], Scope]:
@@ -157,7 +158,8 @@ class ReferenceReader(LiteralReader):
         inner = self.found.enter(at)
         name = self.new_name(given, at)
         if name.lower() in RESERVED:
-            self.found.refuse("json-value", f"{name} is a word of the language", at, "rename it")
+            message = f"{shown(name)} is a word of the language"
+            self.found.refuse("json-value", message, at, "rename it")
         source = self.part(given, "range" if "range" in given else "from", inner)
         condition = None
         if given.get("where") is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from app.pql import ast
 from app.pql.ast import Expr, OccursTail, Step, Unit
 from app.pql.json_form import STEP, is_name
-from app.pql.json_places import HOLE, At
+from app.pql.json_places import HOLE, At, shown
 from app.pql.json_references import ReferenceReader
 from app.pql.words import UNITS
 
@@ -33,7 +33,7 @@ class TailReader(ReferenceReader):
         word = self.word_of(node, at, "a time unit")
         unit = UNITS.get(word.lower())
         if unit is None and word:
-            self.found.refuse("json-value", f"{word!r} is no time unit", at, f"use {_UNITS}")
+            self.found.refuse("json-value", f"{shown(word)} is no time unit", at, f"use {_UNITS}")
         return unit
 
     def _whole(self, node: Expr, at: At) -> int | None:
@@ -59,7 +59,7 @@ class TailReader(ReferenceReader):
         if form in _COMPARISONS and len(found) == 5:
             return self._distance(form, found, places)
         if not found or found[0] is not HOLE:
-            message = f"occurs has no form {word!r} with {len(found)} operands"
+            message = f"occurs has no form {shown(word)} with {len(found)} operands"
             hint = "`on` t; `between` t t; `before` t; or `<=` 3 `day` `before` t"
             self.found.refuse("json-value", message, at, hint)
         return None
@@ -71,7 +71,7 @@ class TailReader(ReferenceReader):
         if direction not in _DIRECTIONS:
             if direction:
                 hint = "use before, after or from"
-                message = f"{direction!r} is no direction"
+                message = f"{shown(direction)} is no direction"
                 self.found.refuse("json-value", message, places[3], hint)
             return None
         if amount is None or unit is None:
@@ -89,7 +89,7 @@ class TailReader(ReferenceReader):
                 self.expression(params[0], at.key("params", 0)), at.key("params", 0), "a label"
             )
             if label and not is_name(label):
-                message = f"{label!r} cannot be a label"
+                message = f"{shown(label)} cannot be a label"
                 self.found.refuse("json-value", message, at.key("params", 0), "use letters")
         clauses: dict[str, Any] = {}
         for index, clause in enumerate(params[1:], 1):

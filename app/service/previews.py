@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.domain.definitions import PUBLISHED, DefinitionStore
+from app.domain.definitions import PUBLISHED, DefinitionStore, SentExpression
 from app.domain.errors import NotFound, UserError
 from app.domain.model import Tenant
 from app.domain.previews import (
@@ -21,7 +21,8 @@ from app.domain.previews import (
     PreviewTask,
     StoredPreview,
 )
-from app.service.expressions import AcceptedExpression, accept, parsed, segments_asked
+from app.service.expression_forms import read_expression
+from app.service.expressions import AcceptedExpression, accept, segments_asked
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -76,7 +77,9 @@ class Previews:
         self._retention_ms = retention_ms
         self._limits = limits
 
-    async def create(self, tenant: Tenant, expression: str, *, is_stitched: bool) -> StoredPreview:
+    async def create(
+        self, tenant: Tenant, expression: SentExpression, *, is_stitched: bool
+    ) -> StoredPreview:
         """Begin a preview; returns it as it is then.
 
         Raises:
@@ -87,7 +90,7 @@ class Previews:
         asked = await self._definitions.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         ordinals = {segment_id: one.ordinal for segment_id, one in asked.items()}
-        task = PreviewTask(self._new_id(), expression, ordinals, is_stitched)
+        task = PreviewTask(self._new_id(), accepted.text, ordinals, is_stitched)
         said = await self._store.create(tenant, task, self._limits, self._now_ms())
         if said != "ok":
             raise self._too_many(said)
@@ -116,10 +119,10 @@ class Previews:
         if not await self._store.delete(tenant, _query_id(preview_id)):
             raise _not_found(preview_id)
 
-    async def _accepted(self, tenant: Tenant, expression: str) -> AcceptedExpression:
-        tree = parsed(expression)
-        known = await self._definitions.existing(tenant, segments_asked(tree))
-        return accept(expression, tree, known, self._retention_ms)
+    async def _accepted(self, tenant: Tenant, expression: SentExpression) -> AcceptedExpression:
+        found = read_expression(expression.value, expression.format)
+        known = await self._definitions.existing(tenant, segments_asked(found.tree))
+        return accept(found.text, found.tree, known, self._retention_ms, found.places)
 
     def _too_many(self, what: str) -> TooManyPreviews:
         if what == "running":

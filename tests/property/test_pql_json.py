@@ -59,15 +59,17 @@ def _nodes() -> st.SearchStrategy[Any]:
     return st.recursive(
         leaves,
         lambda inner: st.fixed_dictionaries(
-            {"nodeType": st.sampled_from(_KINDS)},
+            {"nodeType": st.one_of(st.sampled_from(_KINDS), inner)},
             optional={
-                "fnName": _WORDS,
+                "fnName": st.one_of(_WORDS, inner),
                 "params": st.one_of(st.lists(inner, max_size=4), inner),
-                "form": st.sampled_from(("infix", "method", "function", "clause", 3)),
+                "form": st.one_of(
+                    st.sampled_from(("infix", "method", "function", "clause")), inner
+                ),
                 **{name: st.one_of(_WORDS, inner) for name in ("fieldName", "varName", "value")},
                 **dict.fromkeys(("object", "body", "from", "range", "where"), inner),
-                "literalType": _WORDS,
-                "quantifier": st.sampled_from(("some", "all", "none", "one", "", 2)),
+                "literalType": st.one_of(_WORDS, inner),
+                "quantifier": st.one_of(st.sampled_from(("some", "all", "none", "one")), inner),
                 "variables": st.lists(inner, max_size=2),
                 "position": st.one_of(st.integers(), _WORDS),
             },

@@ -290,7 +290,12 @@ def _faults(error: SegmentationError, code: str) -> list[Fault]:
     faults = [Fault(code, error.message)]
     if isinstance(error, RefusedDefinition | RefusedQuery):
         for problem in error.details:
-            place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
+            place = {
+                "line": problem.line,
+                "column": problem.column,
+                "pointer": problem.pointer,
+                "hint": problem.hint,
+            }
             extra = {name: value for name, value in place.items() if value}
             faults.append(Fault(problem.code, problem.message, extra))
     if isinstance(error, RefusedUpdates):

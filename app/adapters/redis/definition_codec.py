@@ -14,6 +14,7 @@ from app.domain.definitions import (
     OFF,
     REMOVING,
     EvaluationMethods,
+    SentExpression,
     StoredDefinition,
 )
 from app.domain.external import ExternalAudience, ImportField, ImportSource
@@ -41,8 +42,9 @@ def encoded(definition: StoredDefinition) -> bytes:
     """Return a definition as it is stored."""
     document = asdict(definition)
     del document["state"], document["state_reason"], document["progress"]
-    if definition.external is None:
-        del document["external"]
+    for name in ("external", "sent"):
+        if document[name] is None:
+            del document[name]
     return orjson.dumps(document)
 
 
@@ -54,6 +56,8 @@ def decoded(document: Any, *, pending: bool, reason: bytes | None) -> StoredDefi
     fields["labels"] = tuple(fields.get("labels", ()))
     if "external" in fields:
         fields["external"] = external_from(fields["external"])
+    if "sent" in fields:
+        fields["sent"] = SentExpression(**fields["sent"])
     definition = StoredDefinition(**fields)
     if not definition.is_evaluated:
         return replace(definition, state=REMOVING if pending else OFF)
