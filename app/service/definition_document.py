@@ -60,9 +60,14 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
     return document
 
 
+def expression_document(stated_format: str, value: str) -> JsonObject:
+    """Return an expression as API objects carry it."""
+    return {"type": "PQL", "format": stated_format, "value": value}
+
+
 def _expression(definition: StoredDefinition) -> JsonObject:
     sent = definition.sent or SentExpression(TEXT_FORMAT, definition.expression)
-    return {"type": "PQL", "format": sent.format, "value": sent.value}
+    return expression_document(sent.format, sent.value)
 
 
 def published_document(tenant: Tenant, definition: StoredDefinition) -> JsonObject:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.domain.definitions import PUBLISHED, DefinitionStore, SentExpression
+from app.domain.definitions import PUBLISHED, DefinitionStore
 from app.domain.errors import NotFound, UserError
 from app.domain.model import Tenant
 from app.domain.previews import (
@@ -21,7 +21,7 @@ from app.domain.previews import (
     PreviewTask,
     StoredPreview,
 )
-from app.service.expression_forms import read_expression
+from app.service.expression_forms import TEXT_FORMAT, read_expression
 from app.service.expressions import AcceptedExpression, accept, segments_asked
 from app.service.lifecycle import check_usable
 
@@ -78,7 +78,12 @@ class Previews:
         self._limits = limits
 
     async def create(
-        self, tenant: Tenant, expression: SentExpression, *, is_stitched: bool
+        self,
+        tenant: Tenant,
+        expression: str,
+        *,
+        is_stitched: bool,
+        stated_format: str = TEXT_FORMAT,
     ) -> StoredPreview:
         """Begin a preview; returns it as it is then.
 
@@ -86,7 +91,7 @@ class Previews:
             RefusedDefinition: The expression cannot be accepted, or asks what is not published.
             TooManyPreviews: As the name says.
         """
-        accepted = await self._accepted(tenant, expression)
+        accepted = await self._accepted(tenant, expression, stated_format)
         asked = await self._definitions.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         ordinals = {segment_id: one.ordinal for segment_id, one in asked.items()}
@@ -119,8 +124,10 @@ class Previews:
         if not await self._store.delete(tenant, _query_id(preview_id)):
             raise _not_found(preview_id)
 
-    async def _accepted(self, tenant: Tenant, expression: SentExpression) -> AcceptedExpression:
-        found = read_expression(expression.value, expression.format)
+    async def _accepted(
+        self, tenant: Tenant, expression: str, stated_format: str
+    ) -> AcceptedExpression:
+        found = read_expression(expression, stated_format)
         known = await self._definitions.existing(tenant, segments_asked(found.tree))
         return accept(found.text, found.tree, known, self._retention_ms, found.places)
 

@@ -17,7 +17,6 @@ from app.adapters.http.preview_schemas import (
     PreviewShown,
 )
 from app.adapters.http.schemas import Message, Problem
-from app.domain.definitions import SentExpression
 from app.domain.errors import UserError
 from app.service.preview_document import (
     PREVIEW_PATH,
@@ -51,9 +50,12 @@ def previews_router(previews: Previews) -> APIRouter:
     async def create_preview(request: Request, body: PreviewBody) -> Response:
         """Begin a preview of the profiles that meet a predicate, and with it an estimate."""
         only_parameters(request, ())
-        predicate = SentExpression(body.predicate_type, body.predicate_expression)
-        stitched = body.graph_type == "pdg"
-        preview = await previews.create(tenant_of(request), predicate, is_stitched=stitched)
+        preview = await previews.create(
+            tenant_of(request),
+            body.predicate_expression,
+            is_stitched=body.graph_type == "pdg",
+            stated_format=body.predicate_type,
+        )
         location = f"{BASE_PATH}{PREVIEW_PATH}/{preview_id_of(preview.task.query_id)}"
         return json_response(created_document(preview), 201, {"X-Location": location})
 
