@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from app.domain.errors import InvalidDefinition
@@ -37,13 +37,13 @@ class At:
     depth: int = 0
 
     def key(self, *parts: str | int) -> At:
-        """Return a place below, by the keys and positions on the way."""
-        way = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
-        return replace(self, pointer=self.pointer + way)
+        """Return a place below, by the keys, none with `~` or `/`, and positions on the way."""
+        way = "".join(f"/{part}" for part in parts)
+        return At(self.pointer + way, self.scope, self.depth)
 
     def within(self, scope: Scope) -> At:
         """Return the place with another meaning of names."""
-        return replace(self, scope=scope)
+        return At(self.pointer, scope, self.depth)
 
 
 _LONGEST_SHOWN = 60
@@ -121,7 +121,7 @@ class JsonPlaces:
         if self._nodes > MAX_JSON_NODES:
             self.refuse("too-many-nodes", f"there are more than {MAX_JSON_NODES} nodes", at, hint)
             raise Enough
-        return replace(at, depth=at.depth + 1)
+        return At(at.pointer, at.scope, at.depth + 1)
 
     def text_of(self, given: Mapping[str, Any], key: str, at: At) -> str:
         """Return a text of a node; notes it, and returns an empty one, where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,33 @@ def test_depth_is_bounded_at_the_node_that_is_too_deep() -> None:
 
     assert code == "too-deep"
     assert place.count("/params/0") == MAX_DEPTH
+
+
+def test_the_page_shows_what_is_written() -> None:
+    page = (Path(__file__).parents[3] / "docs/pql.md").read_text(encoding="utf-8")
+    page = page.partition("## PQL as JSON")[2]
+    example = page.partition("<!-- example: tree -->")[2].split("```")[1].removeprefix("json")
+    rows = re.findall(r"^\| `(.+)` \| `(.+\(.*\).*)` \|$", page, re.MULTILINE)
+
+    assert read(example).text == 'homeAddress.city = "Oslo"'
+    assert len(rows) == 12
+    assert [(text, short(write(parse(text)))) for text, _ in rows] == rows
+
+
+def short(node: Any) -> str:
+    """Return a node in the notation of the page."""
+    kind = node["nodeType"]
+    if kind == "literal":
+        return json.dumps(node["value"])
+    if kind == "varRef":
+        return str(node["varName"])
+    if kind == "varDecl":
+        text = f"{node['varName']}: {short(node['from'])}"
+        return f"{text} where {short(node['where'])}" if "where" in node else text
+    if kind == "fieldLookup":
+        owner = node.get("object", PROFILE)
+        return node["fieldName"] if owner == PROFILE else f"{short(owner)}.{node['fieldName']}"
+    return f"{node['fnName']}({', '.join(map(short, node['params']))})"
 
 
 def test_so_many_problems_are_told_and_no_more() -> None:
