@@ -87,7 +87,7 @@ def conversion_router(definitions: Definitions) -> APIRouter:
         tenant = tenant_of(request)
         if body.id is not None and await definitions.audiences(tenant, [body.id]):
             text = f"there is a segment definition {body.id!r} already; leave out the id"
-            raise Conflict(text, code="conflict")
+            raise Conflict(text, code="definition-exists")
         other, value = converted(body.expression.value, body.expression.format)
         sent = body.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
         answer: JsonObject = {

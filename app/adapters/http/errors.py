@@ -47,6 +47,7 @@ STATUS = {
     "previews-busy": 429,
     "conflict": 409,
     "catalogue-busy": 409,
+    "definition-exists": 409,
     "has-dependents": 409,
     "schedule-invalid": 400,
     "schedule-not-found": 404,

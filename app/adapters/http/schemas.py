@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -111,8 +112,12 @@ def _as_text(value: Any) -> Any:
 
 TreeOrText = Annotated[
     str,
-    BeforeValidator(_as_text, json_schema_input_type=str | dict[str, Any]),
+    BeforeValidator(_as_text),
     StringConstraints(max_length=MAX_JSON_CHARACTERS),
+    # The same for requests and answers, so that the document has one schema of expressions.
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "maxLength": MAX_JSON_CHARACTERS}, {"type": "object"}]}
+    ),
 ]
 """An expression: a text, or the tree as an object, which is as good as its text."""
 

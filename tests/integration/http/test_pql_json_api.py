@@ -247,7 +247,7 @@ async def test_a_conversion_with_the_id_of_a_definition_is_a_conflict_in_its_san
     free = await client.post(CONVERSION, json=one | {"id": "of-no-definition"})
     elsewhere = await plane.other_client().post(CONVERSION, json=one)
 
-    assert one["id"] in refusal(taken, 409, "SEG-CONFLICT-409")
+    assert one["id"] in refusal(taken, 409, "SEG-DEFINITION-EXISTS-409")
     assert free.status_code == elsewhere.status_code == 200
 
 
