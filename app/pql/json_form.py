@@ -7,7 +7,7 @@ The nodes that the PQL reference attests are used as it shows them. What it has 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from app.pql import ast
@@ -65,6 +65,13 @@ def is_name(text: str) -> bool:
 def is_bare(name: str, scope: Scope) -> bool:
     """Tell whether a field can stand without an owner: nothing else is called so here."""
     return is_name(name) and name.lower() not in RESERVED and name not in scope.variables
+
+
+def with_variables(names: Iterable[str], scope: Scope) -> Scope:
+    """Return the scope in which all these variables are bound."""
+    for name in names:
+        scope = scope.with_variable(name)
+    return scope
 
 
 def inside(method: str, scope: Scope) -> Scope:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from app.pql import ast
 from app.pql.ast import Declaration, Expr, Span
-from app.pql.json_form import PREFIX, QUANTIFIERS, UP, JsonNode, is_bare, is_name
+from app.pql.json_form import PREFIX, QUANTIFIERS, UP, JsonNode, is_bare, is_name, with_variables
 from app.pql.json_literals import LiteralReader
 from app.pql.json_places import HOLE, At, shown
 from app.pql.limits import MAX_NESTING
@@ -87,8 +86,7 @@ class ReferenceReader(LiteralReader):
         if "params" in given and not params:
             self.found.refuse("json-value", "a function has a parameter", at.key("params"))
         span = self.found.span(at)
-        scope = replace(at.scope, variables=at.scope.variables | set(names))
-        body = self.part(given, "body", at.within(scope))
+        body = self.part(given, "body", at.within(with_variables(names, at.scope)))
         return ast.Lambda(tuple(names), body, span=span)
 
     def new_name(self, given: JsonNode, at: At) -> str:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from app.pql import ast
@@ -26,6 +25,7 @@ from app.pql.json_form import (
     JsonNode,
     inside,
     usual_form,
+    with_variables,
 )
 from app.pql.scope import Scope
 
@@ -193,7 +193,7 @@ class _Writer:
 
     def function(self, node: ast.Lambda, scope: Scope) -> JsonNode:
         self.extended = self.extended or len(node.parameters) > 1
-        inner = replace(scope, variables=scope.variables | set(node.parameters))
+        inner = with_variables(node.parameters, scope)
         params = [{"varName": name} for name in node.parameters]
         return {"nodeType": "fnCreate", "params": params, "body": self.node(node.body, inner)}
 

@@ -121,7 +121,9 @@ def refused(
 
 def _located(text: str, problem: Problem, places: Sequence[str] | None) -> ExpressionProblem:
     if places is not None:
-        pointer = places[problem.span.start]
+        # What is wrong with the text as such has a place in the text alone.
+        at = problem.span.start
+        pointer = places[at] if at < len(places) else ""
         return ExpressionProblem(problem.code, problem.message, hint=problem.hint, pointer=pointer)
     line, column = locate(text, problem.span.start)
     return ExpressionProblem(problem.code, problem.message, line, column, problem.hint)
