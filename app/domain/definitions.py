@@ -31,6 +31,19 @@ class EvaluationMethods:
 
 
 @dataclass(frozen=True, slots=True)
+class SentExpression:
+    """An expression as its author sent it.
+
+    Attributes:
+        format: `pql/text` or `pql/json`.
+        value: The text, or the tree as JSON.
+    """
+
+    format: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackfillProgress:
     """How far the profiles have been brought to a definition that is `BACKFILLING`.
 
@@ -50,7 +63,7 @@ class StoredDefinition:
     Attributes:
         ordinal: Small number, unique in the tenant, never used again.
         version: 1, 2, 3, …; grows when what is evaluated changes.
-        expression: PQL text.
+        expression: PQL text, which is what is evaluated.
         uses: Segment ids that the expression asks with `inSegment`, sorted.
         created_ms, updated_ms: Epoch milliseconds.
         version_ms: When the current version was made.
@@ -63,6 +76,7 @@ class StoredDefinition:
         state_reason: Why the state is `FAILED`; empty otherwise.
         progress: While `BACKFILLING`, once a worker has reported; None otherwise.
         external: Of an external audience, which has no expression; None for all others.
+        sent: The expression as the API shows it; None where that is `expression` itself.
     """
 
     segment_id: str
@@ -89,6 +103,7 @@ class StoredDefinition:
     state_reason: str = ""
     progress: BackfillProgress | None = None
     external: ExternalAudience | None = None
+    sent: SentExpression | None = None
 
     @property
     def membership_namespace(self) -> str:

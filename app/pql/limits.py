@@ -19,6 +19,12 @@ MAX_VARIABLES = 16
 MAX_STEPS = 6
 """Steps of a chain (PQL reference, guardrails)."""
 
+MAX_JSON_CHARACTERS = 750_000
+"""Longest accepted pql/json: what the longest text can become in it."""
+
+MAX_JSON_NODES = 15_000
+"""Most nodes of a pql/json; the longest text has no more. Read in about twice its time."""
+
 
 def is_deeper_than(node: Node, limit: int) -> bool:
     """Tell whether the tree has more than `limit` levels; needs no recursion."""

@@ -18,6 +18,7 @@ from app.pql.words import PER_ITEM_METHODS, PLURALS, RESERVED
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
+_AGGREGATE = re.compile(r"(?<![.\w])(sum|average|min|max)\b", re.IGNORECASE)
 _KEYWORD = re.compile(r"\b(sum|average|min|max|select|exists|forall)\b", re.IGNORECASE)
 _MISLEADING = re.compile(r"from\b|.*\bover\b", re.IGNORECASE | re.DOTALL)
 
@@ -186,9 +187,11 @@ class _Printer:
 
     def _summed(self, value: Expr, declared: str) -> str:
         text = self.node(value, ADD)
-        # A field called `sum` or `select` would begin a clause of its own, where the variable is
-        # called `from` or another `over` comes later.
-        is_read_wrong = _KEYWORD.search(text) and _MISLEADING.match(declared)
+        # A field called `sum` would begin a clause of its own, which ends at this `over`; so would
+        # one called `select`, where the variable is called `from` or another `over` comes later.
+        is_read_wrong = _AGGREGATE.search(text) or (
+            _KEYWORD.search(text) and _MISLEADING.match(declared)
+        )
         return f"({text})" if is_read_wrong else text
 
     def declaration(self, node: ast.Declaration) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-from app.domain.definitions import EvaluationMethods, StoredDefinition
+from app.domain.definitions import EvaluationMethods, SentExpression, StoredDefinition
 from app.domain.model import JsonObject, Tenant
+from app.service.expression_forms import TEXT_FORMAT
 from app.service.external_document import external_document
 
 _NAMESPACE = uuid.UUID("6f1f9c1e-2d0b-5c52-9a58-7a2f6b0a4c11")
@@ -45,7 +46,7 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
         "sandbox": sandbox_object(tenant),
         "name": definition.name,
         "description": definition.description,
-        "expression": {"type": "PQL", "format": "pql/text", "value": definition.expression},
+        "expression": _expression(definition),
         "mergePolicyId": definition.merge_policy_id,
         "evaluationInfo": _evaluation_info(definition.methods),
         "dataGovernancePolicy": {"excludeOptOut": definition.exclude_opt_out},
@@ -57,6 +58,16 @@ def definition_document(tenant: Tenant, definition: StoredDefinition) -> JsonObj
     if definition.external is not None:
         del document["expression"]
     return document
+
+
+def expression_document(stated_format: str, value: str) -> JsonObject:
+    """Return an expression as API objects carry it."""
+    return {"type": "PQL", "format": stated_format, "value": value}
+
+
+def _expression(definition: StoredDefinition) -> JsonObject:
+    sent = definition.sent or SentExpression(TEXT_FORMAT, definition.expression)
+    return expression_document(sent.format, sent.value)
 
 
 def published_document(tenant: Tenant, definition: StoredDefinition) -> JsonObject:

@@ -12,10 +12,12 @@ from app.domain.definitions import (
     REMOVING,
     EvaluationMethods,
     LifecycleState,
+    SentExpression,
     StoredDefinition,
 )
 from app.domain.model import Tenant
 from app.service.definition_document import default_merge_policy_id
+from app.service.expression_forms import TEXT_FORMAT
 from app.service.expressions import AcceptedExpression, same_meaning
 
 ON_BATCH = EvaluationMethods()
@@ -27,7 +29,8 @@ class DefinitionInput:
     """What a client may choose of a definition.
 
     Attributes:
-        expression: PQL text.
+        expression: As it was sent: PQL text, or pql/json.
+        expression_format: What it was said to be; what it is, is seen by itself.
         merge_policy_id: None for the default one.
         lifecycle: None for published where it is new, else for what it is.
         labels, override_performance_warnings: None for none where it is new, else for what it has.
@@ -39,6 +42,7 @@ class DefinitionInput:
     expression: str
     schema_name: str
     description: str = ""
+    expression_format: str = TEXT_FORMAT
     methods: EvaluationMethods = ON_BATCH
     merge_policy_id: str | None = None
     profile_instance_id: str = "ups"
@@ -81,7 +85,7 @@ def new_definition(
         version=1,
         name=given.name,
         description=given.description,
-        expression=given.expression,
+        expression=accepted.text,
         schema_name=given.schema_name,
         methods=given.methods,
         merge_policy_id=given.merge_policy_id or default_merge_policy_id(tenant),
@@ -97,7 +101,14 @@ def new_definition(
         created_by=previous.created_by if previous else given.author,
         modified_by=given.author,
         state=BACKFILLING if lifecycle == PUBLISHED else OFF,
+        sent=_sent(given, accepted),
     )
+
+
+def _sent(given: DefinitionInput, accepted: AcceptedExpression) -> SentExpression | None:
+    if given.expression_format == TEXT_FORMAT and given.expression == accepted.text:
+        return None
+    return SentExpression(given.expression_format, given.expression)
 
 
 def carried_on(

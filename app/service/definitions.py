@@ -23,12 +23,12 @@ from app.pql.memberships import possible_segments
 from app.service.definition_document import published_document
 from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
+from app.service.expression_forms import read_expression
 from app.service.expressions import (
     AcceptedExpression,
     ExpressionProblem,
     RefusedDefinition,
     accept,
-    parsed,
 )
 from app.service.lifecycle import check_left_alone, check_transition, check_usable
 from app.service.references import cycle_through, dependents_by_id, dependents_of
@@ -290,9 +290,9 @@ class Definitions:
     async def _accepted(
         self, tenant: Tenant, segment_id: str, given: DefinitionInput
     ) -> AcceptedExpression:
-        tree = parsed(given.expression)
-        known = await self._store.existing(tenant, possible_segments(tree))
-        accepted = accept(given.expression, tree, known, self._retention_ms)
+        found = read_expression(given.expression, given.expression_format)
+        known = await self._store.existing(tenant, possible_segments(found.tree))
+        accepted = accept(found.text, found.tree, known, self._retention_ms, found.places)
         if not accepted.segment_ids:
             return accepted
         uses = await self._store.uses(tenant)

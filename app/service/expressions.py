@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
@@ -20,6 +20,7 @@ class ExpressionProblem:
     Attributes:
         line, column: Position in the expression, both from 1; None for what has no position.
         hint: How to mend it; may be empty.
+        pointer: JSON pointer of the place in a pql/json; empty for the whole of it, None in a text.
     """
 
     code: str
@@ -27,6 +28,7 @@ class ExpressionProblem:
     line: int | None = None
     column: int | None = None
     hint: str = ""
+    pointer: str | None = None
 
 
 class RefusedDefinition(InvalidDefinition):
@@ -42,11 +44,13 @@ class AcceptedExpression:
     """A checked expression.
 
     Attributes:
+        text: PQL text that parses to it.
         tree: The parsed tree; equal trees mean the same.
         segment_ids: Named by `inSegment` or `segmentMembership`, sorted, each once.
         warnings: True things that the author may not have meant.
     """
 
+    text: str
     tree: Expr
     segment_ids: tuple[str, ...]
     warnings: tuple[ExpressionProblem, ...]
@@ -61,39 +65,55 @@ def parsed(text: str) -> Expr:
     try:
         return parse(text)
     except PqlError as error:
-        raise _refused(text, error.problems) from None
+        raise refused(text, error.problems) from None
 
 
-def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> AcceptedExpression:
+def accept(
+    text: str,
+    tree: Expr,
+    known: Collection[str],
+    retention_ms: int,
+    places: Sequence[str] | None = None,
+) -> AcceptedExpression:
     """Check an expression.
 
     Args:
-        text: Where `tree` was parsed from.
+        text: What `tree` is parsed from.
         tree: The parsed tree.
         known: Ids of the segments there are.
         retention_ms: How long events are kept; a window that is longer is warned of.
+        places: JSON pointers that the spans of `tree` are indices of, where it was read from JSON.
 
     Raises:
         RefusedDefinition: With all problems.
     """
     checked: Checked = check(tree, segments=known)
     if checked.expr is None or checked.problems:
-        raise _refused(text, checked.problems)
+        raise refused(text, checked.problems, places)
     warnings = [*checked.warnings, *beyond_retention(checked.expr, retention_ms)]
     return AcceptedExpression(
+        text=text,
         tree=tree,
         segment_ids=tuple(sorted(set(checked.segment_ids))),
-        warnings=tuple(_located(text, warning) for warning in warnings),
+        warnings=tuple(_located(text, warning, places) for warning in warnings),
     )
 
 
-def _refused(text: str, problems: Iterable[Problem]) -> RefusedDefinition:
-    details = [_located(text, problem) for problem in problems]
+def refused(
+    text: str, problems: Iterable[Problem], places: Sequence[str] | None = None
+) -> RefusedDefinition:
+    """Return the refusal of an expression, with the place of each problem in what was sent."""
+    details = [_located(text, problem, places) for problem in problems]
     message = f"the expression has {len(details)} problem{'s' if len(details) > 1 else ''}"
     return RefusedDefinition(message, details)
 
 
-def _located(text: str, problem: Problem) -> ExpressionProblem:
+def _located(text: str, problem: Problem, places: Sequence[str] | None) -> ExpressionProblem:
+    if places is not None:
+        # What is wrong with the text as such has a place in the text alone.
+        at = problem.span.start
+        pointer = places[at] if at < len(places) else ""
+        return ExpressionProblem(problem.code, problem.message, hint=problem.hint, pointer=pointer)
     line, column = locate(text, problem.span.start)
     return ExpressionProblem(problem.code, problem.message, line, column, problem.hint)
 

@@ -22,7 +22,8 @@ from app.domain.previews import (
     StoredPreview,
 )
 from app.pql.memberships import possible_segments
-from app.service.expressions import AcceptedExpression, accept, parsed
+from app.service.expression_forms import TEXT_FORMAT, read_expression
+from app.service.expressions import AcceptedExpression, accept
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -77,18 +78,25 @@ class Previews:
         self._retention_ms = retention_ms
         self._limits = limits
 
-    async def create(self, tenant: Tenant, expression: str, *, is_stitched: bool) -> StoredPreview:
+    async def create(
+        self,
+        tenant: Tenant,
+        expression: str,
+        *,
+        is_stitched: bool,
+        stated_format: str = TEXT_FORMAT,
+    ) -> StoredPreview:
         """Begin a preview; returns it as it is then.
 
         Raises:
             RefusedDefinition: The expression cannot be accepted, or asks what is not published.
             TooManyPreviews: As the name says.
         """
-        accepted = await self._accepted(tenant, expression)
+        accepted = await self._accepted(tenant, expression, stated_format)
         asked = await self._definitions.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         ordinals = {segment_id: one.ordinal for segment_id, one in asked.items()}
-        task = PreviewTask(self._new_id(), expression, ordinals, is_stitched)
+        task = PreviewTask(self._new_id(), accepted.text, ordinals, is_stitched)
         said = await self._store.create(tenant, task, self._limits, self._now_ms())
         if said != "ok":
             raise self._too_many(said)
@@ -117,10 +125,12 @@ class Previews:
         if not await self._store.delete(tenant, _query_id(preview_id)):
             raise _not_found(preview_id)
 
-    async def _accepted(self, tenant: Tenant, expression: str) -> AcceptedExpression:
-        tree = parsed(expression)
-        known = await self._definitions.existing(tenant, possible_segments(tree))
-        return accept(expression, tree, known, self._retention_ms)
+    async def _accepted(
+        self, tenant: Tenant, expression: str, stated_format: str
+    ) -> AcceptedExpression:
+        found = read_expression(expression, stated_format)
+        known = await self._definitions.existing(tenant, possible_segments(found.tree))
+        return accept(found.text, found.tree, known, self._retention_ms, found.places)
 
     def _too_many(self, what: str) -> TooManyPreviews:
         if what == "running":

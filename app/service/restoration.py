@@ -15,6 +15,7 @@ from app.domain.definitions import (
     DefinitionStore,
     DefinitionWrite,
     EvaluationMethods,
+    SentExpression,
     StoredDefinition,
 )
 from app.domain.errors import Conflict
@@ -23,7 +24,7 @@ from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.engine.tables import Detail, DetailTable
 from app.pql.memberships import possible_segments
-from app.service.expressions import parsed
+from app.service.expression_forms import TEXT_FORMAT, read_expression
 from app.service.external_document import external_from
 
 RESTORED_TAG = "restored"
@@ -87,7 +88,9 @@ def _in_order(documents: Iterable[JsonObject]) -> list[JsonObject]:
 
 def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
     external = external_from(document)
-    text = "" if external else document["expression"]["value"]
+    sent = None if external else SentExpression(**_without_type(document["expression"]))
+    found = None if sent is None else read_expression(sent.value, sent.format)
+    text = "" if found is None else found.text
     methods = {name: item["enabled"] for name, item in document["evaluationInfo"].items()}
     return StoredDefinition(
         segment_id=document["id"],
@@ -100,7 +103,7 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         methods=EvaluationMethods(**methods),
         merge_policy_id=document["mergePolicyId"],
         profile_instance_id=document["profileInstanceId"],
-        uses=() if external else tuple(sorted(possible_segments(parsed(text)))),
+        uses=() if found is None else tuple(sorted(possible_segments(found.tree))),
         created_ms=document["creationTime"],
         updated_ms=document["updateTime"],
         version_ms=document["updateTime"],
@@ -111,4 +114,9 @@ def _definition(document: JsonObject, head: CatalogueHead) -> StoredDefinition:
         created_by=document.get("createdBy", ""),
         modified_by=document.get("lastModifiedBy", ""),
         external=external,
+        sent=None if sent == SentExpression(TEXT_FORMAT, text) else sent,
     )
+
+
+def _without_type(expression: JsonObject) -> JsonObject:
+    return {name: expression[name] for name in ("format", "value")}

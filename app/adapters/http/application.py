@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from app.adapters.http.audiences import audiences_router
 from app.adapters.http.auth import Authenticator
+from app.adapters.http.conversion import conversion_router
 from app.adapters.http.definitions import definitions_router
 from app.adapters.http.entities import entities_router
 from app.adapters.http.errors import (
@@ -104,6 +105,7 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
         swagger_ui_oauth2_redirect_url=f"{DOCS_PATH}/oauth2-redirect",
     )
     api.include_router(definitions_router(parts.definitions))
+    api.include_router(conversion_router(parts.definitions))
     api.include_router(jobs_router(parts.jobs))
     api.include_router(schedules_router(parts.schedules))
     api.include_router(exports_router(parts.exports))

@@ -35,6 +35,7 @@ from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import definition_document, evaluation_fields
 from app.service.definition_query import DefinitionPage, DefinitionQuery, parse_sort
 from app.service.definitions import Definitions, Written
+from app.service.expressions import ExpressionProblem
 
 MAX_LIMIT = 1_000
 _COLLECTION = "/segment/definitions"
@@ -127,7 +128,13 @@ def warning_fields(written: Written) -> JsonObject:
     """Return what the author should know, an extension, as fields of an answer."""
     if not written.warnings:
         return {}
-    return {"warnings": [asdict(warning) for warning in written.warnings]}
+    return {"warnings": [_warning(warning) for warning in written.warnings]}
+
+
+def _warning(warning: ExpressionProblem) -> JsonObject:
+    fields = asdict(warning)
+    unplaced = ("pointer",) if warning.pointer is None else ("line", "column")
+    return {name: value for name, value in fields.items() if name not in unplaced}
 
 
 def _written(tenant: Tenant, written: Written) -> Response:

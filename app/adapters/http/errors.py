@@ -47,6 +47,7 @@ STATUS = {
     "previews-busy": 429,
     "conflict": 409,
     "catalogue-busy": 409,
+    "definition-exists": 409,
     "has-dependents": 409,
     "schedule-invalid": 400,
     "schedule-not-found": 404,
@@ -290,7 +291,12 @@ def _faults(error: SegmentationError, code: str) -> list[Fault]:
     faults = [Fault(code, error.message)]
     if isinstance(error, RefusedDefinition | RefusedQuery):
         for problem in error.details:
-            place = {"line": problem.line, "column": problem.column, "hint": problem.hint}
+            place = {
+                "line": problem.line,
+                "column": problem.column,
+                "pointer": problem.pointer,
+                "hint": problem.hint,
+            }
             extra = {name: value for name, value in place.items() if value}
             faults.append(Fault(problem.code, problem.message, extra))
     if isinstance(error, RefusedUpdates):

@@ -48,6 +48,7 @@ _ID_LENGTH = 32
 _CLIENT_LEFT = 499
 """Counted, never sent: the connection went away before there was an answer."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_CONVERSION = "/data/core/ups/segment/conversion"
 _SCHEDULE = re.compile(r"/data/core/ups/config/schedules/[^/]+")
 
 _log = structlog.get_logger(__name__)
@@ -187,7 +188,12 @@ async def _checked_body(scope: Scope, receive: Receive) -> tuple[Response | None
 
 
 def _is_taken_as_json(scope: Scope) -> bool:
-    """Tell whether a body need not be declared: the guides send this one without a type."""
+    """Tell whether a body need not be declared.
+
+    The guides send a change of a schedule without a type; the document takes any for a conversion.
+    """
+    if scope["method"] == "POST":
+        return bool(scope["path"] == _CONVERSION)
     return scope["method"] == "PATCH" and _SCHEDULE.fullmatch(scope["path"]) is not None
 
 

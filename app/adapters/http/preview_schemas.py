@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
-from app.adapters.http.schemas import PROFILE_SCHEMA, Body
-from app.pql.limits import MAX_CHARACTERS
+from app.adapters.http.schemas import PROFILE_SCHEMA, Body, TreeOrText
+from app.service.expression_forms import FORMATS, TEXT_FORMAT
 
-_TEXT = ("pql/text", "PQL")
+_TYPES = {"PQL": TEXT_FORMAT, **{name: name for name in FORMATS}}
 _MODELS = (PROFILE_SCHEMA, "xdm.model.profile")
 
 _ASKED: dict[str, Any] = {
@@ -67,10 +67,12 @@ class PreviewBody(Body):
         json_schema_extra={"examples": [_ASKED]},
     )
 
-    predicate_expression: str = Field(
-        min_length=1, max_length=MAX_CHARACTERS, description="PQL text."
+    predicate_expression: TreeOrText = Field(
+        min_length=1, description="PQL text, or a tree as for `pql/json`."
     )
-    predicate_type: str = Field(default="pql/text", description="`pql/text`, or `PQL` for it.")
+    predicate_type: str = Field(
+        default=TEXT_FORMAT, description="`pql/text`, or `PQL` for it; `pql/json`."
+    )
     predicate_model: str = Field(
         default=PROFILE_SCHEMA, description=f"`{PROFILE_SCHEMA}`, or `xdm.model.profile` for it."
     )
@@ -81,15 +83,11 @@ class PreviewBody(Body):
 
     @field_validator("predicate_type")
     @classmethod
-    def _text_only(cls, value: str) -> str:
-        if value == "pql/json":
-            raise ValueError(
-                "this version evaluates pql/text only; send the predicate as PQL text with"
-                " predicateType pql/text"
-            )
-        if value not in _TEXT:
-            raise ValueError(f"{value!r} is not a type of predicate; send pql/text")
-        return value
+    def _known_type(cls, value: str) -> str:
+        if value not in _TYPES:
+            types = " or ".join(FORMATS)
+            raise ValueError(f"{value!r} is not a type of predicate; send {types}")
+        return _TYPES[value]
 
     @field_validator("predicate_model")
     @classmethod

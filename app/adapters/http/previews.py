@@ -51,7 +51,10 @@ def previews_router(previews: Previews) -> APIRouter:
         """Begin a preview of the profiles that meet a predicate, and with it an estimate."""
         only_parameters(request, ())
         preview = await previews.create(
-            tenant_of(request), body.predicate_expression, is_stitched=body.graph_type == "pdg"
+            tenant_of(request),
+            body.predicate_expression,
+            is_stitched=body.graph_type == "pdg",
+            stated_format=body.predicate_type,
         )
         location = f"{BASE_PATH}{PREVIEW_PATH}/{preview_id_of(preview.task.query_id)}"
         return json_response(created_document(preview), 201, {"X-Location": location})

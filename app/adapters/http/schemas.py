@@ -6,21 +6,25 @@ not looked at. Answers are built by `app.service.definition_document`; their mod
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from app.domain.definitions import EvaluationMethods
-from app.pql.limits import MAX_CHARACTERS
+from app.pql.limits import MAX_JSON_CHARACTERS
 from app.service.definition_input import DefinitionInput
+from app.service.expression_forms import FORMATS
 
 PROFILE_SCHEMA = "_xdm.context.profile"
 MAX_IDS = 100
@@ -101,12 +105,33 @@ class EvaluationInfo(Body):
     synchronous: Enabled = Enabled()
 
 
+def _as_text(value: Any) -> Any:
+    """Return the text of a tree that was sent as the object that it is."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+TreeOrText = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(max_length=MAX_JSON_CHARACTERS),
+    # The same for requests and answers, so that the document has one schema of expressions.
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "maxLength": MAX_JSON_CHARACTERS}, {"type": "object"}]}
+    ),
+]
+"""An expression: a text, or the tree as an object, which is as good as its text."""
+
+
 class Expression(Body):
-    """The rule: PQL as text."""
+    """The rule: PQL as text, or as a JSON tree."""
 
     type: str = Field(description="`PQL`.", json_schema_extra={"pattern": "^[Pp][Qq][Ll]$"})
-    format: str = Field(description="`pql/text`.", json_schema_extra={"enum": ["pql/text"]})
-    value: str = Field(max_length=MAX_CHARACTERS, description="The expression.")
+    format: str = Field(
+        description="`pql/text`, or `pql/json`.", json_schema_extra={"enum": list(FORMATS)}
+    )
+    value: TreeOrText = Field(
+        description="PQL text, or the tree as JSON in a text; the tree itself is taken too."
+    )
 
     @field_validator("type")
     @classmethod
@@ -117,14 +142,10 @@ class Expression(Body):
 
     @field_validator("format")
     @classmethod
-    def _text_only(cls, value: str) -> str:
-        if value == "pql/json":
-            raise ValueError(
-                "this version evaluates pql/text only; send the expression as PQL text with"
-                " format pql/text"
-            )
-        if value != "pql/text":
-            raise ValueError(f"{value!r} is not a format of PQL; send pql/text")
+    def _known_format(cls, value: str) -> str:
+        if value not in FORMATS:
+            formats = " or ".join(FORMATS)
+            raise ValueError(f"{value!r} is not a format of PQL; send {formats}")
         return value
 
 
@@ -180,6 +201,7 @@ class DefinitionBody(Body):
             name=self.name,
             description=self.description,
             expression=self.expression.value,
+            expression_format=self.expression.format,
             schema_name=self.schema_class.name,
             methods=EvaluationMethods(
                 batch=info.batch.enabled,
@@ -221,6 +243,7 @@ class Warning(Body):
     message: str
     line: int | None = None
     column: int | None = None
+    pointer: str | None = Field(default=None, description="JSON pointer, in a tree.")
     hint: str = ""
 
 
@@ -392,6 +415,9 @@ class ProblemEntry(Body):
     message: str
     line: int | None = None
     column: int | None = None
+    pointer: str | None = Field(
+        default=None, description="JSON pointer in a tree; absent for the whole of it."
+    )
     hint: str | None = None
     item: int | None = Field(default=None, description="Which of the list, from 0.")
 

@@ -14,6 +14,7 @@ from app.domain.definitions import (
     OFF,
     REMOVING,
     EvaluationMethods,
+    SentExpression,
     StoredDefinition,
 )
 from app.domain.external import ExternalAudience, ImportField, ImportSource
@@ -44,8 +45,9 @@ def encoded(definition: StoredDefinition) -> bytes:
     """Return a definition as it is stored."""
     document = asdict(definition)
     del document["state"], document["state_reason"], document["progress"]
-    if definition.external is None:
-        del document["external"]
+    for name in ("external", "sent"):
+        if document[name] is None:
+            del document[name]
     return orjson.dumps(document)
 
 
@@ -64,6 +66,8 @@ def from_document(document: Any) -> StoredDefinition:
     fields.setdefault("exclude_opt_out", False)
     if "external" in fields:
         fields["external"] = external_from(fields["external"])
+    if "sent" in fields:
+        fields["sent"] = SentExpression(**fields["sent"])
     definition = StoredDefinition(**fields)
     return with_state(definition, pending=False, reason=None)
 

@@ -201,3 +201,31 @@ def test_what_was_typed_wrong_is_status_2(
 def test_a_file_that_is_no_body_is_told(control: Control, text: str, told: str) -> None:
     done = control.run("definitions", "create", "--file", "-", stdin=text)
     assert (done.status, told in done.err) == (2, True), done.err
+
+
+def test_an_expression_is_converted_there_and_back(control: Control) -> None:
+    there = control.good("definitions", "convert", "--expression", 'city = "Oslo"')
+    tree = json.loads(there.out)
+    assert tree["fnName"] == "="
+
+    back = control.good("definitions", "convert", "--file", "-", stdin=there.out)
+    assert back.out == 'city = "Oslo"\n'
+    whole = control.good("definitions", "convert", "-f", "-", "--json", stdin=there.out).document
+    assert whole["expression"] == _pql('city = "Oslo"')
+
+    created = control.good(
+        *("definitions", "create", "--name", "x", "--expression", there.out, "--json")
+    ).document
+    assert created["expression"]["format"] == "pql/json"
+
+
+def test_problems_of_a_tree_are_shown_at_their_pointers(control: Control) -> None:
+    tree = {"nodeType": "fnApply", "fnName": "and", "params": [{"nodeType": "varRef"}]}
+    path = control.folder / "tree.json"
+    path.write_text(json.dumps(tree))
+
+    refused = control.run("definitions", "convert", "--file", str(path))
+
+    assert refused.status == 1
+    assert "  at /params/0: this varRef has no `varName`" in refused.err
+    assert control.run("definitions", "convert").status == 2

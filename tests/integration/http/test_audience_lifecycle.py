@@ -233,7 +233,10 @@ async def test_the_topic_carries_what_an_audience_is_restored_from(
     off = await created_audience(
         client, "off", lifecycleState="inactive", labels=["a"], overridePerformanceWarnings=True
     )
-    draft = await created_audience(client, "draft", lifecycleState="draft")
+    tree = {"type": "PQL", "format": "pql/json", "value": '{"nodeType":"literal","value":true}'}
+    body = audience_body("draft", lifecycleState="draft") | {"expression": tree}
+    draft = (await client.post(AUDIENCES, json=body)).json()
+    assert draft["expression"] == tree
     outbox = RedisDefinitionOutbox(plane.redis, plane.prefix)
     records = await outbox.read(plane.tenant, 10)
     values = [json.loads(record.value or b"") for record in records]

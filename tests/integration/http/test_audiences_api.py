@@ -300,7 +300,8 @@ async def test_put_replaces_and_keeps_what_it_has_no_place_for(client: httpx.Asy
         ({"name": None}, UNREADABLE, "name"),
         ({"name": " "}, UNREADABLE, "name"),
         ({"labels": None}, UNREADABLE, "labels"),
-        ({"expression": {"type": "PQL", "format": "pql/json", "value": "{}"}}, UNREADABLE, "text"),
+        ({"expression": {"type": "PQL", "format": "sql", "value": "a"}}, UNREADABLE, "text"),
+        ({"expression": {"type": "PQL", "format": "pql/json", "value": "{}"}}, INVALID, "nodeType"),
     ],
 )
 async def test_a_refused_put_changes_nothing(

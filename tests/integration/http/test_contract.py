@@ -34,13 +34,14 @@ Json = dict[str, Any]
 COLLECTION = "/segment/definitions"
 ITEM = f"{COLLECTION}/{{SEGMENT_ID}}"
 BULK = f"{COLLECTION}/bulk-get"
+CONVERSION = "/segment/conversion"
 SEARCH = "/search"
 JOBS = "/segment/jobs"
 SCHEDULES = "/config/schedules"
 EXPORTS = "/export/jobs"
 PREVIEW = "/preview"
 ESTIMATE = "/estimate"
-SERVED = (COLLECTION, SEARCH, "/audiences", JOBS, SCHEDULES, EXPORTS, PREVIEW, ESTIMATE)
+SERVED = (COLLECTION, CONVERSION, SEARCH, "/audiences", JOBS, SCHEDULES, EXPORTS, PREVIEW, ESTIMATE)
 BASE = DEFINITIONS.removesuffix(COLLECTION)
 ONE: Json = {"$ref": "#/components/schemas/SegmentDefinition"}
 
@@ -97,6 +98,18 @@ SLIPS: dict[tuple[str, str, int], Json] = {
             },
             "link": {"type": "object"},
         },
+    },
+    # It says a whole definition; the guide shows what it is about, and what has become of it.
+    ("post", CONVERSION, 200): {
+        "type": "object",
+        "required": ["imsOrgId", "sandbox", "expression"],
+        "properties": {
+            "imsOrgId": {"type": "string"},
+            "sandbox": {"type": "object"},
+            "description": {"type": "string"},
+            "expression": {"$ref": "#/components/schemas/SegmentDefinition/properties/expression"},
+        },
+        "additionalProperties": False,
     },
     # Its properties are the two ids of its example.
     ("post", BULK, 207): {
@@ -253,16 +266,27 @@ async def test_the_published_example_is_accepted(
 ) -> None:
     request = published["paths"][COLLECTION]["post"]["requestBody"]
     examples = request["content"]["application/json"]["examples"]
-    accepted = await client.post(DEFINITIONS, json=examples["pql/text"]["value"])
-    check(published, accepted, "post", COLLECTION, 200)
-    sent = examples["pql/text"]["value"]
-    assert {name: accepted.json()[name] for name in sent if name != "payloadSchema"} == {
-        name: value for name, value in sent.items() if name != "payloadSchema"
-    }
-    # The JSON form is converted by a later version; until then it is refused, saying so.
-    refused = await client.post(DEFINITIONS, json=examples["pql/json"]["value"])
-    assert refused.status_code == 400
-    assert "pql/text" in refused.text
+    for form in ("pql/text", "pql/json"):
+        sent = {**examples[form]["value"], "name": form}
+        accepted = await client.post(DEFINITIONS, json=sent)
+        check(published, accepted, "post", COLLECTION, 200)
+        assert {name: accepted.json()[name] for name in sent if name != "payloadSchema"} == {
+            name: value for name, value in sent.items() if name != "payloadSchema"
+        }
+
+
+async def test_a_conversion_has_the_published_shape(
+    published: Json, client: httpx.AsyncClient
+) -> None:
+    request = published["paths"][COLLECTION]["post"]["requestBody"]
+    examples = request["content"]["application/json"]["examples"]
+    for form, other in (("pql/text", "pql/json"), ("pql/json", "pql/text")):
+        sent = examples[form]["value"]
+        answer = await client.post(f"{BASE}{CONVERSION}", json=sent)
+        found = check(published, answer, "post", CONVERSION, 200)
+        only_documented_fields(published, found)
+        assert found["expression"]["format"] == other
+        assert found["description"] == sent["description"]
 
 
 async def test_every_published_operation_and_parameter_is_served(

@@ -159,7 +159,7 @@ async def test_a_syntax_error_has_line_and_column(client: httpx.AsyncClient) -> 
         ({"name": None}, "name"),
         ({"schema": {"name": "_xdm.context.account"}}, "_xdm.context.profile"),
         ({"expression": {"type": "ARL", "format": "pql/text", "value": "a"}}, "PQL"),
-        ({"expression": {"type": "PQL", "format": "pql/json", "value": "{}"}}, "pql/text"),
+        ({"expression": {"type": "PQL", "format": "sql", "value": "a"}}, "pql/text or pql/json"),
         ({"expression": {"type": "PQL", "format": "pql/text"}}, "expression.value"),
         ({"expression": "a = 1"}, "expression"),
     ],

@@ -165,7 +165,6 @@ async def test_a_preview_that_failed_says_why(plane: Plane) -> None:
     ("body", "said"),
     [
         ({}, "predicateExpression: Field required"),
-        ({"predicateExpression": "a = 1", "predicateType": "pql/json"}, "pql/text only"),
         ({"predicateExpression": "a = 1", "predicateType": "sql"}, "'sql' is not a type"),
         ({"predicateExpression": "a = 1", "predicateModel": "_xdm.x"}, "'_xdm.x' is not evaluated"),
         ({"predicateExpression": "a = 1", "graphType": "all"}, "'none' or 'pdg'"),

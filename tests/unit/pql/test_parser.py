@@ -233,6 +233,7 @@ def test_printing_uses_few_parentheses(text: str, printed: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "max (sum - 1) over X from c",
         "sum (sum) over over from from",
         "sum (sum) over over from this",
         "sum (sum.x + 1) over X from over",

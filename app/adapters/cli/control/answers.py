@@ -70,7 +70,10 @@ def strange_answer(url: str, what: str) -> Unavailable:
 def placed(entry: JsonObject, source: str) -> Iterator[str]:
     """Yield a problem or warning as lines: place and message, text, caret, hint."""
     line, column = entry.get("line"), entry.get("column")
-    if not isinstance(line, int) or not isinstance(column, int):
+    pointer = _text(entry, "pointer")
+    if pointer:
+        yield f"at {pointer}: {_message(entry)}"
+    elif not isinstance(line, int) or not isinstance(column, int):
         yield _message(entry)
     else:
         yield f"line {line}, column {column}: {_message(entry)}"

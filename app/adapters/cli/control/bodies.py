@@ -20,16 +20,35 @@ def read_json(source: Path) -> Any:
     Raises:
         Usage: It cannot be read, or is no JSON.
     """
-    name = "standard input" if source == STANDARD_INPUT else str(source)
+    name, content = _name_and_content(source)
     try:
-        content = sys.stdin.buffer.read() if source == STANDARD_INPUT else source.read_bytes()
         return json.loads(content, parse_constant=_refuse)
-    except OSError as error:
-        raise Usage(f"{name} cannot be read: {error.strerror}.") from None
     except RecursionError:
         raise Usage(f"{name} is nested too deeply.") from None
     except ValueError as error:
         raise Usage(f"{name} is no JSON: {error}.") from None
+
+
+def read_text(source: Path) -> str:
+    """Return the text of a file; `-` is standard input.
+
+    Raises:
+        Usage: It cannot be read, or is no UTF-8.
+    """
+    name, content = _name_and_content(source)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise Usage(f"{name} is not UTF-8 text.") from None
+
+
+def _name_and_content(source: Path) -> tuple[str, bytes]:
+    name = "standard input" if source == STANDARD_INPUT else str(source)
+    try:
+        content = sys.stdin.buffer.read() if source == STANDARD_INPUT else source.read_bytes()
+    except OSError as error:
+        raise Usage(f"{name} cannot be read: {error.strerror}.") from None
+    return name, content
 
 
 def read_object(source: Path) -> JsonObject:
@@ -53,8 +72,14 @@ def chosen(**fields: Any) -> JsonObject:
 
 
 def expression_object(text: str) -> JsonObject:
-    """Return PQL text as the API takes it."""
-    return {"type": "PQL", "format": "pql/text", "value": text}
+    """Return PQL text, or a tree as JSON, as the API takes it."""
+    return {"type": "PQL", "format": _format_of(text), "value": text}
+
+
+def _format_of(text: str) -> str:
+    """Tell a tree from a text, which may be an object too."""
+    is_tree = text.lstrip().startswith("{") and '"nodeType"' in text
+    return "pql/json" if is_tree else "pql/text"
 
 
 def source_of(body: JsonObject) -> str:

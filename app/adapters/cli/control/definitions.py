@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.adapters.cli.control.bodies import chosen, source_of, whole_body
+from app.adapters.cli.control.bodies import (
+    PROFILE_SCHEMA,
+    chosen,
+    expression_object,
+    read_text,
+    source_of,
+    whole_body,
+)
 from app.adapters.cli.control.commands import Session, command, family
 from app.adapters.cli.control.failures import Usage
 from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Timeout
@@ -25,6 +33,7 @@ from app.adapters.cli.control.waiting import (
 )
 
 _COLLECTION = f"{BASE_PATH}/segment/definitions"
+_CONVERSION = f"{BASE_PATH}/segment/conversion"
 
 group = family()
 
@@ -59,6 +68,10 @@ _VERSION_COLUMNS = (
     Column("EXPRESSION", source_of),
 )
 
+ExpressionFile = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", help="Holds PQL text or pql/json; `-` is standard input."),
+]
 SegmentId = Annotated[str, typer.Argument(metavar="ID", help="Of the segment definition.")]
 
 
@@ -135,6 +148,23 @@ def list_versions(session: Session, segment_id: SegmentId) -> None:
     session.out.rows(
         [objects(session, answer, "versions")], _VERSION_COLUMNS, "There are no versions."
     )
+
+
+@command(group, "convert")
+def convert_expression(
+    session: Session, expression: Expression = None, file: ExpressionFile = None
+) -> None:
+    """Write PQL text as pql/json, or pql/json as text; nothing is stored."""
+    if (expression is None) == (file is None):
+        raise Usage("Give --expression, or --file with PQL text or pql/json in it.")
+    text = read_text(file) if file is not None else expression or ""
+    body = {
+        "name": "conversion",
+        "schema": {"name": PROFILE_SCHEMA},
+        "expression": expression_object(text.strip()),
+    }
+    answer = session.api.send("POST", _CONVERSION, body, source_of(body))
+    session.out.done(answer, source_of(answer))
 
 
 @command(group, "watch")

@@ -1,0 +1,74 @@
+"""The two forms of an expression: PQL text, and the same as a JSON tree.
+
+What a value is, is seen by itself: published samples call a text `pql/json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from app.pql.ast import Expr
+from app.pql.json_places import PqlJsonError
+from app.pql.json_reader import read
+from app.pql.json_writer import write
+from app.service.expressions import parsed, refused
+
+TEXT_FORMAT: Final = "pql/text"
+JSON_FORMAT: Final = "pql/json"
+FORMATS: Final = (TEXT_FORMAT, JSON_FORMAT)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExpression:
+    """An expression in whichever form it was sent.
+
+    Attributes:
+        text: PQL text that parses to `tree`.
+        places: JSON pointers that the spans of `tree` are indices of; None where it was a text.
+    """
+
+    text: str
+    tree: Expr
+    places: tuple[str, ...] | None = None
+
+
+def read_expression(value: str, stated_format: str = TEXT_FORMAT) -> ReadExpression:
+    """Read an expression.
+
+    Raises:
+        RefusedDefinition: With the problems of its syntax.
+    """
+    if not _is_tree(value, stated_format):
+        return ReadExpression(value, parsed(value))
+    try:
+        found = read(value)
+    except PqlJsonError as error:
+        raise refused("", error.problems, error.places) from None
+    return ReadExpression(found.text, found.tree, found.places)
+
+
+def converted(value: str, stated_format: str) -> tuple[str, str]:
+    """Return the format and value of an expression in the form that it has not.
+
+    Raises:
+        RefusedDefinition: With the problems of its syntax.
+    """
+    found = read_expression(value, stated_format)
+    if found.places is not None:
+        return TEXT_FORMAT, found.text
+    return JSON_FORMAT, json.dumps(write(found.tree), ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_tree(value: str, stated_format: str) -> bool:
+    start = value.lstrip()[:1]
+    if stated_format == JSON_FORMAT:
+        return start in ("{", "[")
+    if start != "{" or '"nodeType"' not in value:
+        return False
+    try:
+        document = json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "nodeType" in document
