@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.pql import ast, occurs
 from app.pql.ast import Declaration, Expr, OccursTail, Step
@@ -289,3 +289,7 @@ _RULES: dict[type[Any], Callable[[_Interpreter, Any, _Frame], Value]] = {
     ast.Aggregate: _Interpreter.aggregate,
     ast.Chain: _Interpreter.chain,
 }
+
+# `explain` extends the one to watch it at work, and names the places where it looks by the other.
+Interpreter: TypeAlias = _Interpreter
+ItemFrame: TypeAlias = _Frame
