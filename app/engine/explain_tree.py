@@ -107,7 +107,7 @@ class TreeBuilder:
             children=tuple(
                 self._explained(one.part, one.frames, is_single=is_single and not one.per_item)
                 for one in asked
-                if one.is_shown(node)
+                if one.is_shown(node, is_single=is_single and not one.per_item)
             ),
         )
 
@@ -133,8 +133,14 @@ class _Asked:
     frames: list[ItemFrame] = field(default_factory=list)
     per_item: bool = False
 
-    def is_shown(self, above: Expr) -> bool:
-        """Tell whether it is worth a place: what nobody asked for is, where items were missing."""
+    def is_shown(self, above: Expr, *, is_single: bool) -> bool:
+        """Tell whether it is worth a place.
+
+        A constant is its own value, and a path has another one for each item. What nobody asked
+        for is shown where that is for want of items.
+        """
+        if isinstance(self.part, ast.Literal) or (not is_single and _is_plain(self.part)):
+            return False
         if self.frames:
             return True
         self.per_item = True

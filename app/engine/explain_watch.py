@@ -18,7 +18,7 @@ Calls = list[tuple[Expr, ItemFrame, Value]]
 class TooCostly(UserError):
     """What is asked needs more evaluations than one request may take."""
 
-    code = "explanation-too-costly"
+    code = "cannot-explain"
 
 
 @dataclass(slots=True)
