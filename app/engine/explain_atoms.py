@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import orjson
+from typing import Protocol
 
 from app.domain.model import JsonObject
 from app.engine.explain_counts import Counting, counting_of
@@ -25,6 +23,7 @@ from app.engine.explain_needs import (
 )
 from app.engine.explain_tree import text_of
 from app.engine.explain_watch import Watcher
+from app.engine.explain_words import code, fewer_events, more_events, shown
 from app.engine.oracle import ItemFrame
 from app.pql import ast
 from app.pql.ast import Expr
@@ -34,7 +33,6 @@ from app.pql.values import Value
 _UNSURE = 50
 _BY_TIME = 20
 _ROUNDS = 8
-_LONGEST = 60
 Way = tuple[Need, ...]
 
 
@@ -111,7 +109,7 @@ class Atoms:
                     break
                 done += 1
             if done < needed:
-                what = _more_events(needed - done, _code(text_of(step.what, self._source)))
+                what = more_events(needed - done, code(text_of(step.what, self._source)))
                 missing.append(f"{what} (step {step.label})")
         return missing
 
@@ -128,16 +126,13 @@ class Atoms:
         if target is None:
             return None
         condition = counting.condition
-        such = "" if condition is None else _code(text_of(condition, self._source))
+        such = "" if condition is None else code(text_of(condition, self._source))
         if target < count:
-            named = (
-                f"the {count} events that satisfy {such}" if such else f"the {count} kept events"
-            )
-            words = f"at most {target} of {named} may stay; only time takes events away"
+            words = f"{fewer_events(target, count, such)}; only time takes events away"
             need = self._plain("fewer-events", node, wanted, words, _BY_TIME + count - target)
             return replace(need, count=count - target, current=count)
         more = target - count
-        words = _more_events(more, such)
+        words = more_events(more, such)
         event = self._example(counting, frame)
         need = self._plain("events", node, wanted, words, more + (0 if event else 5))
         return replace(need, count=more, current=count, event=event)
@@ -171,7 +166,7 @@ class Atoms:
         current = self._watcher.value(subject, frame)
         operator, words = relation_words(node, wanted=wanted, subject=subject)
         operands = self._operands(node, subject)
-        told = f"{_code(text_of(subject, self._source))} must {words} {operands}".rstrip()
+        told = f"{code(text_of(subject, self._source))} must {words} {operands}".rstrip()
         if not wanted and operator not in ("isNull", "isNotNull") and current is not None:
             told += " (or be missing)"
         told += f"; it is {shown(current)}"
@@ -253,16 +248,10 @@ class Atoms:
 
     def _other(self, node: Expr, wanted: bool) -> Need:
         becomes = "true" if wanted else "false"
-        text = _code(text_of(node, self._source))
+        text = code(text_of(node, self._source))
         if _is_of_time(node):
             return self._plain("time", node, wanted, f"{text} must be {becomes}: time decides", 20)
         return self._plain("condition", node, wanted, f"{text} must become {becomes}")
-
-
-def _more_events(more: int, such: str) -> str:
-    if not such:
-        return f"{more} more event{'' if more == 1 else 's'}"
-    return f"{more} more event{' that satisfies' if more == 1 else 's that satisfy'} {such}"
 
 
 def _is_of_event(need: Need) -> bool:
@@ -283,15 +272,3 @@ def _is_of_time(node: Expr) -> bool:
     return any(isinstance(part, ast.Call) and uses_clock(part) for part in parts) and not any(
         isinstance(part, data) for part in parts
     )
-
-
-def _code(text: str) -> str:
-    return f"`{text if len(text) <= 2 * _LONGEST else text[: 2 * _LONGEST] + '…'}`"
-
-
-def shown(value: Any) -> str:
-    """Return a value for a sentence."""
-    if value is None:
-        return "missing"
-    text = orjson.dumps(value, default=str).decode()
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -7,9 +7,7 @@ from app.domain.model import JsonObject
 _CONDITION = 'eventType = "buy" and timestamp occurs <= 7 days before now'
 _EVENTS = f"xEvent[{_CONDITION}]"
 _TEXT = f"age > 17 and {_EVENTS}"
-_FEWER = (
-    f"at most 0 of the 1 events that satisfy `{_CONDITION}` may stay; only time takes events away"
-)
+_FEWER = f"the 1 kept event that satisfies `{_CONDITION}` must go; only time takes events away"
 
 EXAMPLE: JsonObject = {
     "profileId": "p-1",
@@ -21,16 +19,14 @@ EXAMPLE: JsonObject = {
     "evaluatedAt": "2026-01-05T10:00:00Z",
     "clock": "2026-01-05T10:00:00Z",
     "retention": {"days": 30, "since": "2025-12-06T10:00:00.001Z"},
-    "membership": None,
-    "expression": _TEXT,
-    "agreement": {
-        "agrees": False,
-        "reasons": [
-            "the profile has not been brought to version 1 yet: the definition is BACKFILLING",
-            "the clock of the partition is 28101431 s behind the wall clock: it is idle, or its worker has records waiting",
-        ],
+    "membership": {
+        "status": "realized",
+        "lastQualificationTime": "2025-12-30T10:00:00Z",
+        "sequence": 1,
     },
-    "evaluatedVersion": None,
+    "expression": _TEXT,
+    "agreement": {"agrees": True, "reasons": []},
+    "evaluatedVersion": 1,
     "qualifies": True,
     "eventCount": 3,
     "tree": {

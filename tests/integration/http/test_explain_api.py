@@ -55,7 +55,12 @@ async def test_an_explanation_says_why_until_when_and_what_is_missing(
     plane: Plane, client: httpx.AsyncClient
 ) -> None:
     segment_id = await created(client, "Buyers", SHOWN)
-    await store_profile(plane, "p-1", {"age": 30}, EVENTS)
+    stored: dict[str, Any] = {
+        "members": b"\x01",
+        "details": DetailTable({0: Detail(CLOCK_MS - 6 * DAY, 1)}),
+        "tag": await plane.store.tag(plane.tenant),
+    }
+    await store_profile(plane, "p-1", {"age": 30}, EVENTS, **stored)
     before = await everything(plane)
 
     found = await explained(client, segment_id)
@@ -67,7 +72,7 @@ async def test_an_explanation_says_why_until_when_and_what_is_missing(
 async def test_the_stored_membership_is_compared(plane: Plane, client: httpx.AsyncClient) -> None:
     segment_id = await created(client, "adults", "person.age >= 18")
     details = DetailTable({0: Detail(CLOCK_MS - SECOND, 3)})
-    stored = {"members": b"\x01", "details": details}
+    stored: dict[str, Any] = {"members": b"\x01", "details": details}
     await store_profile(plane, "p-1", {"person": {"age": 30}}, **stored)
     found = await explained(client, segment_id)
     assert found["membership"] == {
@@ -152,7 +157,7 @@ async def test_an_external_audience_tells_its_import_and_its_end(
     )
     assert await plane.imports.begin_run(plane.tenant, run)
     details = DetailTable({0: Detail(CLOCK_MS, 1)})
-    state = {"members": b"\x01", "details": details, "external": {0: until_ms}}
+    state: dict[str, Any] = {"members": b"\x01", "details": details, "external": {0: until_ms}}
     await store_profile(plane, "p-1", **state)
 
     found = await explained(client, segment_id)
