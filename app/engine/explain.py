@@ -5,7 +5,7 @@ No I/O and no clock. Source: our decision, docs/decisions/0103.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.engine.explain_change import NextChange, next_change
 from app.engine.explain_clock import Members
@@ -57,7 +57,7 @@ def explain(
     Raises:
         TooCostly: The tree alone takes more evaluations than one request may take.
     """
-    subject = Subject(subject.attributes, subject.events, members, subject.now_ms)
+    subject = replace(subject, member_of=members)
     watcher = Watcher(subject, Budget(TREE_EVALUATIONS))
     tree = TreeBuilder(watcher, source).tree(expr, ROOT)
     return Explanation(

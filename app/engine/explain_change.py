@@ -51,13 +51,13 @@ def next_change(
     try:
         clock = Clock(subject, members, retention_ms, budget)
         clock.move_to(at_ms)
-        holds = clock.holds(expr)
+        holds = clock.qualifies(expr)
         for _ in range(_MOST_INSTANTS):
             following_ms = clock.until_ms
             if following_ms >= min(NEVER, LAST_MS):
                 return NextChange(None, holds)
             clock.move_to(following_ms)
-            is_other = clock.holds(expr) is not holds
+            is_other = clock.qualifies(expr) is not holds
             at_ms = following_ms
             if is_other:
                 return NextChange(at_ms, not holds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
@@ -97,11 +97,11 @@ class Clock(Interpreter):
         if self._kept and self._oldest(self._kept) <= edge_ms:
             self._kept = [item for item in self._kept if item["timestamp"] > edge_ms]
         members = self._members.at(now_ms)
-        self._subject = Subject(self._subject.attributes, (), members, now_ms)
+        self._subject = replace(self._subject, events=(), member_of=members, now_ms=now_ms)
         self._members = members
         self.until_ms = NEVER
 
-    def holds(self, expr: Expr) -> bool:
+    def qualifies(self, expr: Expr) -> bool:
         """Tell whether the profile qualifies now."""
         return truth(self.value(expr, ROOT))
 
@@ -148,16 +148,16 @@ class Clock(Interpreter):
     def _fresh(self, node: Expr, frame: ItemFrame) -> Value:
         self._budget.spend()
         found = super().value(node, frame)
-        if isinstance(node, ast.Call):
-            self._note_call(node)
+        if isinstance(node, ast.Call | ast.MethodCall):
+            self._note_call(node.function if isinstance(node, ast.Call) else node.method)
         elif isinstance(node, ast.Moment | ast.Period):
             self._lower(self._subject.now_ms + 1)
         return found
 
-    def _note_call(self, node: ast.Call) -> None:
-        if node.function == "inSegment":
+    def _note_call(self, function: str) -> None:
+        if function == "inSegment":
             self._lower(self._members.next_end())
-        elif (spec := FUNCTIONS.get(node.function)) is not None and spec.needs_now:
+        elif (spec := FUNCTIONS.get(function)) is not None and spec.needs_now:
             self._lower(unit_start_after(self._subject.now_ms, "day"))
 
     def _filtered_events(self, node: ast.Filter, frame: ItemFrame) -> list[EventItem]:

@@ -24,6 +24,12 @@ NeedKind: TypeAlias = Literal[
 ]
 
 
+_CONSTANT = (
+    *(ast.Literal, ast.ListLiteral, ast.ObjectLiteral),
+    *(ast.Negative, ast.Binary, ast.Not, ast.And, ast.Or, ast.MethodCall),
+)
+
+
 class Missing:
     """In place of a value: the field is not there."""
 
@@ -100,12 +106,8 @@ def subject_of(node: Expr) -> Expr | None:
 
 def is_constant(node: Node) -> bool:
     """Tell whether a node has the same value for each profile at each instant."""
-    return not any(
-        isinstance(
-            part,
-            ast.ProfileRef | ast.EventsRef | ast.ItemRef | ast.Variable | ast.Moment | ast.Period,
-        )
-        or (isinstance(part, ast.Call) and uses_clock(part))
+    return all(
+        not uses_clock(part) if isinstance(part, ast.Call) else isinstance(part, _CONSTANT)
         for part in ast.walk(node)
     )
 

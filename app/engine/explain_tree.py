@@ -26,6 +26,7 @@ _STRUCTURE = (
     ast.OccursDistance,
     ast.Declaration,
     ast.Step,
+    ast.Lambda,
 )
 _REFERENCES = (ast.ProfileRef, ast.EventsRef, ast.ItemRef, ast.Variable, ast.Literal)
 
