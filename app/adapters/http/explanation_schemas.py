@@ -108,7 +108,8 @@ class FlipAlternative(StrictBody):
 
     needs: list[FlipNeed]
     checked: bool | None = Field(
-        description="They were applied, and the answer was the other one. Null: they cannot be."
+        default=None,
+        description="They were applied, and the answer was the other one. Null: they cannot be.",
     )
     updates: list[dict[str, Any]] = Field(
         description="Profile updates that would do it; empty where none can, or too many must."

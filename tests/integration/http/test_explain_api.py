@@ -105,6 +105,8 @@ async def test_another_instant_is_honest_about_what_is_not_kept(
     assert past["agreement"]["agrees"] is None
     assert "attributes" in past["notes"][0]
     assert "retention" in past["notes"][1]
+    end = await explained(client, segment_id, "?at=253402300799999")
+    assert (end["qualifies"], end["nextChange"]["at"]) == (False, None)
     # An event that came later was not there.
     earlier = await explained(client, segment_id, f"?at={CLOCK_MS - 7 * DAY}")
     assert (earlier["qualifies"], earlier["eventCount"]) == (False, 1)
@@ -208,3 +210,11 @@ async def test_a_profile_id_may_have_slashes(plane: Plane, client: httpx.AsyncCl
 
     assert answer.json()["profileId"] == "a/segments/b"
     assert answer.json()["qualifies"] is True
+
+
+async def test_the_openapi_document_shows_an_explanation(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/profiles/{profileId}/segments/{segmentId}/explain"]["get"]
+    assert set(operation["responses"]) == {"200", "400", "401", "403", "404", "422", "503"}
+    (example,) = document["components"]["schemas"]["ExplanationAnswer"]["examples"]
+    ExplanationAnswer.model_validate(example)
