@@ -101,6 +101,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
+    from app.adapters.http.explanations import Threads
     from app.adapters.http.metrics import HttpMetrics
     from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
     from app.adapters.imports.wiring import ExternalWiring, external_parts
@@ -231,6 +232,7 @@ def build_api(settings: Settings) -> ASGIApp:
             ),
             settings.retention_days * DAY_MS,
             now_ms,
+            Threads().run,
         ),
         updates=ProfileUpdates(profiles, check, producer),
         search=Search(keeper),

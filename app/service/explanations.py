@@ -5,10 +5,9 @@ The oracle evaluates the definition on what is stored (docs/decisions/0103).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import InvalidDefinition, UserError
@@ -29,8 +28,8 @@ from app.service.explanation_document import explanation_document
 from app.service.explanation_other import external_fields, notes_of, segments_asked
 from app.service.profiles import ProfileStore, SegmentIds, no_profile
 
-_AT_ONCE = 2
-"""Explanations that are made side by side, so that other requests are answered meanwhile."""
+Aside: TypeAlias = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments so that others are served meanwhile."""
 
 
 class Runs(Protocol):
@@ -72,15 +71,20 @@ class Explanations:
     Args:
         retention_ms: How long workers keep events.
         now_ms: The wall clock in epoch milliseconds.
+        aside: Runs what takes long.
     """
 
     def __init__(
-        self, parts: ExplanationParts, retention_ms: int, now_ms: Callable[[], int]
+        self,
+        parts: ExplanationParts,
+        retention_ms: int,
+        now_ms: Callable[[], int],
+        aside: Aside,
     ) -> None:
         self._parts = parts
         self._retention_ms = retention_ms
         self._now_ms = now_ms
-        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._aside = aside
 
     async def explain(self, asked: Question) -> JsonObject:
         """Return why a profile is in a segment, or not.
@@ -144,8 +148,7 @@ class Explanations:
         profile: ExplainedProfile,
     ) -> JsonObject:
         expr, asked_ids = _resolved(definition)
-        async with self._free:
-            said, kept = await asyncio.to_thread(_explained, expr, definition.expression, profile)
+        said, kept = await self._aside(_explained, expr, definition.expression, profile)
         others = await self._parts.definitions.audiences(asked.key.tenant, asked_ids)
         source, most = definition.expression, asked.most_events
         document = explanation_document(said, source, profile.now_ms, most)

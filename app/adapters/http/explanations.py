@@ -5,7 +5,9 @@ An extension, as all of `/profiles`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -19,6 +21,11 @@ from app.domain.errors import UserError
 from app.domain.model import ProfileKey
 from app.pql.calendar import parse_timestamp
 from app.service.explanations import Explanations, Question
+
+_AT_ONCE = 2
+"""Explanations that are made side by side; there is one interpreter for all requests."""
+
+Made = TypeVar("Made")
 
 _PATH = "/profiles/{profileId:path}/segments/{segmentId}/explain"
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -38,6 +45,18 @@ At = Annotated[
         " partition if it is not given. Attributes and memberships are those stored now."
     ),
 ]
+
+
+class Threads:
+    """Runs what takes long in a thread, little of it at once."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self, work: Callable[..., Made], *arguments: object) -> Made:
+        """Return what a function returns."""
+        async with self._free:
+            return await asyncio.to_thread(work, *arguments)
 
 
 def explanations_router(explanations: Explanations) -> APIRouter:

@@ -19,6 +19,7 @@ from app.adapters.http.application import Parts, create_application
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
 from app.adapters.http.definitions import now_ms
+from app.adapters.http.explanations import Threads
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.imports.runner import ImportRunner
 from app.adapters.imports.sources import FileSources
@@ -246,6 +247,7 @@ async def running_plane(
                 ),
                 RETENTION_MS,
                 now_ms,
+                Threads().run,
             ),
             updates=ProfileUpdates(profiles, check, producer),
             jobs=jobs,
