@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from app.adapters.cli.control.failures import Failed
-from app.adapters.cli.control.families import add_families
+from app.adapters.cli.control.families import Root, add_families
 from app.config import Settings, read_settings, setting_table
 from app.domain.errors import SegmentationError, UserError
 
@@ -24,6 +24,7 @@ _SERVICE_ERROR = 3
 
 cli = typer.Typer(
     name="segmentation",
+    cls=Root,
     help="Streaming segmentation over Kafka and Redis. Settings: `segmentation settings`.",
     no_args_is_help=True,
     add_completion=False,

@@ -101,6 +101,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.adapters.http.application import Parts, create_application
     from app.adapters.http.background import api_background, redis_check
     from app.adapters.http.definitions import now_ms
+    from app.adapters.http.explanations import Threads
     from app.adapters.http.metrics import HttpMetrics
     from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
     from app.adapters.imports.wiring import ExternalWiring, external_parts
@@ -125,6 +126,7 @@ def build_api(settings: Settings) -> ASGIApp:
     from app.domain.previews import PreviewLimits
     from app.service.audience_metrics import AudienceMetrics
     from app.service.definitions import Definitions
+    from app.service.explanations import ExplanationParts, Explanations
     from app.service.exports import Exports
     from app.service.firing import Firing, FiringParts
     from app.service.jobs import Jobs
@@ -152,11 +154,8 @@ def build_api(settings: Settings) -> ASGIApp:
         metrics,
         store.changed,
     )
-    profiles = Profiles(
-        RedisProfileReader(redis, prefix, settings.partitions),
-        store,
-        settings.retention_days * DAY_MS,
-    )
+    reader = RedisProfileReader(redis, prefix, settings.partitions)
+    profiles = Profiles(reader, store, settings.retention_days * DAY_MS)
     producer = _update_producer(settings, metrics)
     jobs = Jobs(
         RedisJobStore(redis, prefix, partitions=settings.partitions),
@@ -182,11 +181,12 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
     check = _update_check(settings)
+    external_store = RedisExternalStore(
+        redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
+    )
     external, importer = external_parts(
         ExternalWiring(
-            store=RedisExternalStore(
-                redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
-            ),
+            store=external_store,
             definitions=definitions,
             sources=_import_sources(settings),
             check=check,
@@ -229,6 +229,14 @@ def build_api(settings: Settings) -> ASGIApp:
             PreviewLimits(settings.preview_ttl_minutes * 60_000, settings.preview_max_running),
         ),
         profiles=profiles,
+        explanations=Explanations(
+            ExplanationParts(
+                profiles=reader, segment_ids=store, definitions=definitions, runs=external_store
+            ),
+            settings.retention_days * DAY_MS,
+            now_ms,
+            Threads().run,
+        ),
         updates=ProfileUpdates(profiles, check, producer),
         search=Search(keeper),
         metrics=metrics,

@@ -17,16 +17,17 @@ from app.pql.parser import parse
 PATH: Final = "privacyOptOuts"
 """The attribute that holds the opt-outs of a profile."""
 
-_OPT_OUT = check(
+_CHECKED = check(
     parse(f'{PATH}[optOutType = "general_opt_out" and optOutValue = "out"].count() > 0')
 ).expr
-assert _OPT_OUT is not None
+assert _CHECKED is not None
+# It stands nowhere in the text of the definition that it is joined with.
+_OPT_OUT: Final[Expr] = ast.unplaced(_CHECKED)
 _has_opted_out = compile_test(_OPT_OUT)
 
 
 def with_consent(expr: Expr) -> Expr:
     """Return a resolved expression as it holds where the policy `excludeOptOut` is in force."""
-    assert _OPT_OUT is not None
     return ast.And((expr, ast.Not(_OPT_OUT)))
 
 

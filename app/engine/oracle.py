@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.engine.oracle_time import Frame, TimeRules
 from app.pql import ast
@@ -282,3 +282,7 @@ _RULES: dict[type[Any], Callable[[_Interpreter, Any, Frame], Value]] = {
     ast.Aggregate: _Interpreter.aggregate,
     ast.Chain: _Interpreter.chain,
 }
+
+# `explain` extends the one to watch it at work, and names the places where it looks by the other.
+Interpreter: TypeAlias = _Interpreter
+ItemFrame: TypeAlias = Frame

@@ -11,9 +11,9 @@ Spans take no part in equality, hashing or `repr`, so `repr` of a resolved tree 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar, Union
 from typing import Literal as OneOf
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,3 +452,18 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+Placed = TypeVar("Placed")
+
+
+def unplaced(node: Placed) -> Placed:
+    """Return a node and everything below it without places in a text."""
+    if isinstance(node, tuple):
+        return tuple(unplaced(part) for part in node)  # type: ignore[return-value]  # a tuple too
+    if not hasattr(node, "span"):
+        return node
+    found: Any = node
+    parts = {one.name: unplaced(getattr(node, one.name)) for one in fields(found)}
+    without: Placed = replace(found, **parts | {"span": NO_SPAN})
+    return without

@@ -25,7 +25,8 @@ def _words(pattern: str, page: str) -> set[str]:
 
 @pytest.mark.parametrize("page", _PAGES)
 def test_commands_of_the_pages_exist(page):
-    known = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]  # a group
+    root = typer.main.get_group(cli)
+    known = set(root.list_commands(typer.Context(root)))
     shown = _words(r"(?:^|[`/])segmentation ([a-z]+)\b", page)
 
     assert shown <= known

@@ -30,6 +30,7 @@ from app.adapters.http.errors import (
     problem_response,
     request_id_of,
 )
+from app.adapters.http.explanations import explanations_router
 from app.adapters.http.exports import exports_router
 from app.adapters.http.external_schemas import TAG_MARK
 from app.adapters.http.gateway import DOCS_ASSETS, DOCS_PATH, Admission, Tracing
@@ -47,6 +48,7 @@ from app.domain.errors import SegmentationError
 from app.service.audience_metrics import AudienceMetrics
 from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
+from app.service.explanations import Explanations
 from app.service.exports import Exports
 from app.service.external_audiences import ExternalAudiences
 from app.service.jobs import Jobs
@@ -71,6 +73,7 @@ class Parts:
     authenticator: Authenticator
     definitions: Definitions
     profiles: Profiles
+    explanations: Explanations
     updates: ProfileUpdates
     external: ExternalAudiences
     audience_metrics: AudienceMetrics
@@ -114,6 +117,8 @@ def create_application(parts: Parts, version: str) -> ASGIApp:
     api.include_router(audiences_router(parts.definitions, parts.external, parts.audience_metrics))
     api.include_router(ingestion_router(parts.external))
     api.include_router(entities_router(EntityAccess(parts.profiles)))
+    # Before the routes of profiles: the path of a whole profile matches its paths too.
+    api.include_router(explanations_router(parts.explanations))
     api.include_router(profiles_router(parts.profiles, parts.updates))
     api.include_router(health_router(parts.checks, parts.metrics))
     routes = Routes(_document(api)["paths"])

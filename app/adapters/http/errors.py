@@ -60,6 +60,7 @@ STATUS = {
     "audiences-not-found": 404,
     "body-too-large": 413,
     "name-taken": 422,
+    "cannot-explain": 422,
     "external-bad-request": 400,
     "external-bad-token": 400,
     "external-no-header": 401,

@@ -19,6 +19,7 @@ from app.adapters.http.application import Parts, create_application
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
 from app.adapters.http.definitions import now_ms
+from app.adapters.http.explanations import Threads
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.imports.runner import ImportRunner
 from app.adapters.imports.sources import FileSources
@@ -43,6 +44,7 @@ from app.engine.profile import ProfileState
 from app.engine.state_codec import encode
 from app.service.audience_metrics import AudienceMetrics
 from app.service.definitions import Definitions
+from app.service.explanations import ExplanationParts, Explanations
 from app.service.exports import Exports
 from app.service.jobs import Jobs
 from app.service.previews import Previews
@@ -225,7 +227,8 @@ async def running_plane(
     metrics = HttpMetrics()
     target = UpdateTarget(options={"bootstrap_servers": kafka}, topic=topic, partitions=partitions)
     producer = UpdateProducer(target, metrics, deadline_s=deadline_s)
-    profiles = Profiles(RedisProfileReader(redis, prefix, partitions), store, RETENTION_MS)
+    reader = RedisProfileReader(redis, prefix, partitions)
+    profiles = Profiles(reader, store, RETENTION_MS)
     definitions = Definitions(store, lambda: str(uuid.uuid4()))
     check = WorkerCheck(topic, partitions, MAX_RECORD_BYTES)
     import_store = RedisExternalStore(redis, prefix, partitions, topic)
@@ -247,6 +250,14 @@ async def running_plane(
             external=external,
             audience_metrics=AudienceMetrics(RedisMetricStore(redis, prefix), definitions),
             profiles=profiles,
+            explanations=Explanations(
+                ExplanationParts(
+                    profiles=reader, segment_ids=store, definitions=definitions, runs=import_store
+                ),
+                RETENTION_MS,
+                now_ms,
+                Threads().run,
+            ),
             updates=ProfileUpdates(profiles, check, producer),
             jobs=jobs,
             schedules=Schedules(

@@ -11,7 +11,7 @@ import pytest
 from app.adapters.cli.control import families
 from app.adapters.cli.control.answers import failure, parsed
 from app.adapters.cli.control.failures import Refused
-from app.adapters.cli.control.families import FAMILIES, commands_of
+from app.adapters.cli.control.families import COMMANDS, FAMILIES, commands_of
 from app.adapters.cli.control.following import job_percent, job_progress
 from app.adapters.cli.control.lists import Page, limited
 from app.adapters.cli.control.waiting import progress_percent
@@ -125,8 +125,9 @@ def test_every_family_has_commands_and_every_module_with_commands_is_a_family() 
     folder = Path(families.__file__).parent
     modules = {path.stem for path in folder.glob("*.py") if "@command(group" in path.read_text()}
     modules.discard("commands")
-    assert set(FAMILIES) == modules
+    assert {*FAMILIES, *COMMANDS} == modules
     assert all(commands_of(name).commands for name in FAMILIES)
+    assert all(list(commands_of(name).commands) == [name] for name in COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["definitions", "--help"], ["version"]])

@@ -24,6 +24,9 @@ FAMILIES = {
 }
 """Help text by name of the module, which has its commands in `group`."""
 
+COMMANDS = ("explain",)
+"""Commands of no family: the names of their modules, which have them in `group` as well."""
+
 
 def add_families(cli: typer.Typer) -> None:
     """Add all families to the command line."""
@@ -36,6 +39,20 @@ def commands_of(name: str) -> TyperGroup:
     """Return the commands of a family; imports its module."""
     module = import_module(f"app.adapters.cli.control.{name}")
     return typer.main.get_group(module.group)
+
+
+class Root(TyperGroup):
+    """The whole command line; the modules of `COMMANDS` are imported with the help of all."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands and families."""
+        return [*super().list_commands(ctx), *COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, None when there is none of that name."""
+        if cmd_name in COMMANDS:
+            return commands_of(cmd_name).get_command(ctx, cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 class _Family(TyperGroup):

@@ -18,7 +18,7 @@ from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 _UNBOUNDED = 100_000
@@ -82,7 +82,7 @@ class Output:
             if self.json:
                 _write("".join(_line(one) for one in page))
             else:
-                _print_table(_table(page, columns, with_titles=is_first))
+                _print(_table(page, columns, with_titles=is_first))
             is_first = False
         if is_first:
             self.note(none)
@@ -92,7 +92,15 @@ class Output:
         if self.json:
             _write(_line(document))
         else:
-            _print_table(_fields(document, fields))
+            _print(fields_table(document, fields))
+
+    def parts(self, document: JsonObject, parts: Callable[[], Iterable[RenderableType]]) -> None:
+        """Show one object that is more than fields; `parts` is not called for JSON."""
+        if self.json:
+            _write(_line(document))
+            return
+        for part in parts():
+            _print(part)
 
     def done(self, document: JsonObject, text: str) -> None:
         """Tell that something is done; as JSON, what the API answered, which may be nothing."""
@@ -127,7 +135,8 @@ def _table(page: Sequence[JsonObject], columns: Sequence[Column], *, with_titles
     return table
 
 
-def _fields(document: JsonObject, fields: Sequence[Column]) -> Table:
+def fields_table(document: JsonObject, fields: Sequence[Column]) -> Table:
+    """Return the fields of one object, those that have a value."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -146,14 +155,14 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _print_table(table: Table) -> None:
+def _print(part: RenderableType) -> None:
     if sys.stdout.isatty():
-        _console().print(table)
+        _console().print(part)
         return
     # Into a pipe or file nothing is cut, and lines do not end in blanks.
     console = _console(_UNBOUNDED)
     with console.capture() as captured:
-        console.print(table)
+        console.print(part)
     _write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
