@@ -48,6 +48,7 @@ def test_an_inner_variable_of_the_same_name_is_another() -> None:
     found = resolved("exists E from xEvent where (exists E from E.items where E.sku = 1)")
     assert isinstance(found, ast.Comprehension)
     condition = found.declarations[0].condition
+    assert condition is not None
 
     bound = bind_item(condition, "E")
 
