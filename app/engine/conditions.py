@@ -17,6 +17,7 @@ from app.engine.rewrite import conjuncts, reads_of, rebuild
 from app.engine.terms import TermKind
 from app.engine.windows import ALWAYS, Interval, intersect, window_of
 from app.pql import ast
+from app.pql.forms import gives_map
 from app.pql.words import MIRRORED
 
 AGGREGATES: dict[str, TermKind] = {
@@ -311,6 +312,14 @@ class _Decomposer:
 
     def _aggregate(self, node: Any) -> TermSpec | None:
         match node:
+            case ast.MethodCall(ast.MethodCall(array, "map", (value,)) as mapped, method, ()) if (
+                method in AGGREGATES and not isinstance(value, ast.Lambda)
+            ):
+                # What is added up of a `map` is the `sum` of its body.
+                if gives_map(mapped):
+                    return None
+                arguments = () if method == "count" else (value,)
+                return self._aggregate(ast.MethodCall(array, method, arguments))
             case ast.MethodCall(array, "count", ()):
                 conditions = self._events(array)
                 return None if conditions is None else self._term("count", conditions, None)
