@@ -20,6 +20,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _AGGREGATE = re.compile(r"(?<![.\w])(sum|average|min|max)\b", re.IGNORECASE)
 _KEYWORD = re.compile(r"\b(sum|average|min|max|select|exists|forall)\b", re.IGNORECASE)
+_DECLARES = re.compile(r"\w+ from\b", re.IGNORECASE)
 _MISLEADING = re.compile(r"from\b|.*\bover\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -54,7 +55,14 @@ class _Printer:
         return f"({text})" if strength < level else text
 
     def _list(self, nodes: Iterable[Expr]) -> str:
-        return ", ".join(self.node(node, WHOLE) for node in nodes)
+        texts: list[str] = []
+        for node in nodes:
+            text = self.node(node, WHOLE)
+            # After a comma, `let from = …` would be one more variable of a clause before it.
+            if texts and _DECLARES.match(text):
+                texts[-1] = f"({texts[-1]})"
+            texts.append(text)
+        return ", ".join(texts)
 
     def literal(self, node: ast.Literal) -> str:
         if isinstance(node.value, bool):

@@ -234,6 +234,7 @@ def test_printing_uses_few_parentheses(text: str, printed: str) -> None:
     "text",
     [
         "max (sum - 1) over X from c",
+        "f((select X from c), let from = a in b)",
         "sum (sum) over over from from",
         "sum (sum) over over from this",
         "sum (sum.x + 1) over X from over",
