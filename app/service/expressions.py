@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
 from app.pql.ast import Call, Expr, Literal, walk
 from app.pql.checker import Checked, check
-from app.pql.errors import PqlError, Problem, locate
+from app.pql.diagnosis import diagnose
+from app.pql.errors import PqlError, Problem
 from app.pql.parser import parse
+from app.pql.render import Place, place_of
 from app.service.event_reach import beyond_retention
+
+MOST_PROBLEMS = 100
+"""Listed of one expression; nobody reads more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,8 @@ class ExpressionProblem:
 
     Attributes:
         line, column: Position in the expression, both from 1; None for what has no position.
+        length: How many characters of that line it is about.
+        excerpt: The line and, below it, the place underlined; empty where there is no position.
         hint: How to mend it; may be empty.
     """
 
@@ -26,7 +33,16 @@ class ExpressionProblem:
     message: str
     line: int | None = None
     column: int | None = None
+    length: int | None = None
+    excerpt: str = ""
     hint: str = ""
+
+
+def placed(code: str, message: str, place: Place, hint: str = "") -> ExpressionProblem:
+    """Return a problem with its position."""
+    return ExpressionProblem(
+        code, message, place.line, place.column, place.length, place.excerpt, hint
+    )
 
 
 class RefusedDefinition(InvalidDefinition):
@@ -52,6 +68,15 @@ class AcceptedExpression:
     warnings: tuple[ExpressionProblem, ...]
 
 
+def rendered(problem: ExpressionProblem) -> str:
+    """Return a problem as lines for people: place and message, excerpt, remedy."""
+    head = problem.message
+    if problem.line is not None:
+        head = f"line {problem.line}, column {problem.column}: {head}"
+    lines = [head, *(f"  {line}" for line in problem.excerpt.split("\n") if line)]
+    return "\n".join([*lines, f"  hint: {problem.hint}"] if problem.hint else lines)
+
+
 def parsed(text: str) -> Expr:
     """Parse an expression.
 
@@ -61,7 +86,7 @@ def parsed(text: str) -> Expr:
     try:
         return parse(text)
     except PqlError as error:
-        raise _refused(text, error.problems) from None
+        raise _refused(text, diagnose(text, error)) from None
 
 
 def segments_asked(tree: Expr) -> frozenset[str]:
@@ -98,15 +123,19 @@ def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> 
     )
 
 
-def _refused(text: str, problems: Iterable[Problem]) -> RefusedDefinition:
-    details = [_located(text, problem) for problem in problems]
-    message = f"the expression has {len(details)} problem{'s' if len(details) > 1 else ''}"
-    return RefusedDefinition(message, details)
+def _refused(text: str, problems: Sequence[Problem]) -> RefusedDefinition:
+    count = len(problems)
+    message = f"the expression has {count} problem{'s' if count > 1 else ''}"
+    if count > MOST_PROBLEMS:
+        message += f", of which the first {MOST_PROBLEMS} are listed"
+    return RefusedDefinition(
+        message, [_located(text, problem) for problem in problems[:MOST_PROBLEMS]]
+    )
 
 
 def _located(text: str, problem: Problem) -> ExpressionProblem:
-    line, column = locate(text, problem.span.start)
-    return ExpressionProblem(problem.code, problem.message, line, column, problem.hint)
+    place = place_of(text, problem.span.start, problem.span.end)
+    return placed(problem.code, problem.message, place, problem.hint)
 
 
 def same_meaning(text: str, tree: Expr) -> bool:

@@ -214,6 +214,8 @@ class Warning(Body):
     message: str
     line: int | None = None
     column: int | None = None
+    length: int | None = None
+    excerpt: str = ""
     hint: str = ""
 
 
@@ -376,6 +378,10 @@ class ProblemEntry(Body):
     message: str
     line: int | None = None
     column: int | None = None
+    length: int | None = Field(default=None, description="Characters of that line.")
+    excerpt: str | None = Field(
+        default=None, description="The line and, below it, the place underlined."
+    )
     hint: str | None = None
     item: int | None = Field(default=None, description="Which of the list, from 0.")
 

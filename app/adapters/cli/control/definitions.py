@@ -91,7 +91,7 @@ def create_definition(
     """Create a definition from options, or from a file with the options over it."""
     options = chosen(name=name, expression=expression, description=description)
     body = whole_body(file, options)
-    write = Write("POST", _COLLECTION, body, source_of(body))
+    write = Write("POST", _COLLECTION, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
@@ -117,7 +117,7 @@ def update_definition(
         body = {field: before[field] for field in _EDITABLE if field in before} | options
     else:
         raise Usage("Nothing to change: give --name, --expression, --description or --file.")
-    write = Write("PATCH", path, body, source_of(body))
+    write = Write("PATCH", path, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
