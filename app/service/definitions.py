@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.domain.definitions import (
+    PUBLISHED,
     CatalogueHead,
     DefinitionStore,
     DefinitionWrite,
@@ -91,6 +92,19 @@ class Definitions:
             return await self._stored(tenant, head, definition, accepted.warnings)
 
         return await self._retried(tenant, attempt)
+
+    async def check(self, tenant: Tenant, expression: str) -> AcceptedExpression:
+        """Say what would become of a new definition with this expression; store nothing.
+
+        Raises:
+            RefusedDefinition: As `create`.
+        """
+        tree = parsed(expression)
+        known = await self._store.existing(tenant, segments_asked(tree))
+        accepted = accept(expression, tree, known, self._retention_ms)
+        asked = await self._store.get(tenant, accepted.segment_ids)
+        check_usable(PUBLISHED, asked.values())
+        return accepted
 
     async def get(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
         """Return one definition; raises `NotFound`, also for an external audience."""

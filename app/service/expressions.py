@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
+from app.engine.report import EvaluationReport, report
 from app.pql.ast import Call, Expr, Literal, walk
 from app.pql.checker import Checked, check
 from app.pql.diagnosis import diagnose
@@ -61,11 +62,13 @@ class AcceptedExpression:
         tree: The parsed tree; equal trees mean the same.
         segment_ids: Asked with `inSegment`, sorted, each once.
         warnings: True things that the author may not have meant.
+        report: How it is evaluated.
     """
 
     tree: Expr
     segment_ids: tuple[str, ...]
     warnings: tuple[ExpressionProblem, ...]
+    report: EvaluationReport
 
 
 def rendered(problem: ExpressionProblem) -> str:
@@ -120,6 +123,7 @@ def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> 
         tree=tree,
         segment_ids=tuple(sorted(set(checked.segment_ids))),
         warnings=tuple(_located(text, warning) for warning in warnings),
+        report=report(checked.expr),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -19,13 +18,21 @@ from app.adapters.http.context import (
     request_id_of,
     tenant_of,
 )
-from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
+from app.adapters.http.errors import (
+    Fault,
+    json_response,
+    position_fields,
+    problem_document,
+    problem_response,
+)
 from app.adapters.http.schemas import (
     BulkGetAnswer,
     BulkGetBody,
+    CheckedExpression,
     Definition,
     DefinitionBody,
     DefinitionList,
+    ExpressionBody,
     Message,
     VersionList,
 )
@@ -35,6 +42,8 @@ from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import definition_document, evaluation_fields
 from app.service.definition_query import DefinitionPage, DefinitionQuery, parse_sort
 from app.service.definitions import Definitions, Written
+from app.service.evaluation_report import report_fields
+from app.service.expressions import ExpressionProblem
 
 MAX_LIMIT = 1_000
 _COLLECTION = "/segment/definitions"
@@ -77,7 +86,21 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         written = await definitions.create(tenant, given, now_ms())
         return _written(tenant, written)
 
-    # Before the routes with an id: `bulk-get` would be one.
+    # Before the routes with an id: `check` and `bulk-get` would be one.
+    @router.post(f"{_COLLECTION}/check", responses={200: {"model": CheckedExpression}})
+    async def check_expression(request: Request, body: ExpressionBody) -> Response:
+        """Say what would become of a new definition, storing nothing. An extension.
+
+        Refused as a definition would be.
+        """
+        accepted = await definitions.check(tenant_of(request), body.expression.value)
+        found = {
+            **report_fields(accepted.report),
+            "segments": list(accepted.segment_ids),
+            "warnings": [_warning(warning) for warning in accepted.warnings],
+        }
+        return json_response(found)
+
     @router.post(
         f"{_COLLECTION}/bulk-get", status_code=207, responses={207: {"model": BulkGetAnswer}}
     )
@@ -127,7 +150,12 @@ def warning_fields(written: Written) -> JsonObject:
     """Return what the author should know, an extension, as fields of an answer."""
     if not written.warnings:
         return {}
-    return {"warnings": [asdict(warning) for warning in written.warnings]}
+    return {"warnings": [_warning(warning) for warning in written.warnings]}
+
+
+def _warning(warning: ExpressionProblem) -> JsonObject:
+    said = {"code": warning.code, "message": warning.message}
+    return said | position_fields(warning)
 
 
 def _written(tenant: Tenant, written: Written) -> Response:

@@ -58,6 +58,8 @@ _OSLO_STORED: dict[str, Any] = {
     "updateTime": 1_700_000_100_000,
     "version": 1,
     "evaluationState": "BACKFILLING",
+    "evaluation": "incremental",
+    "estimatedStateBytes": 0,
 }
 
 
@@ -219,6 +221,23 @@ class Warning(Body):
     hint: str = ""
 
 
+class ExpressionBody(Body):
+    """An expression to check."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expression": _OSLO["expression"]}]})
+
+    expression: Expression
+
+
+class CheckedExpression(Body):
+    """What would become of a definition."""
+
+    evaluation: str = Field(description="As of a definition.")
+    estimated_state_bytes: int = Field(description="As of a definition.")
+    segments: list[str] = Field(description="Ids that it asks with `inSegment`.")
+    warnings: list[Warning]
+
+
 class Progress(Body):
     """How far the profiles have been brought to a definition."""
 
@@ -252,6 +271,14 @@ class Definition(DefinitionBody):
     evaluation_progress: Progress | None = Field(
         default=None,
         description="Extension: while `BACKFILLING`, as soon as a worker has reported.",
+    )
+    evaluation: str | None = Field(
+        default=None,
+        description="Extension: `incremental`, or `history` where kept events are read again.",
+    )
+    estimated_state_bytes: int | None = Field(
+        default=None,
+        description="Extension: of the state of a profile with 100 events that all match.",
     )
     warnings: list[Warning] | None = Field(
         default=None, description="Extension: create and PATCH only, when there are any."

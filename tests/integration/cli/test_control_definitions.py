@@ -208,3 +208,17 @@ def test_what_was_typed_wrong_is_status_2(
 def test_a_file_that_is_no_body_is_told(control: Control, text: str, told: str) -> None:
     done = control.run("definitions", "create", "--file", "-", stdin=text)
     assert (done.status, told in done.err) == (2, True), done.err
+
+
+def test_an_expression_is_checked_without_being_stored(control: Control) -> None:
+    text = "xEvent[timestamp occurs <= 31 days before now].count() > 0"
+    good = control.good("definitions", "check", "--expression", text)
+    bad = control.run("definitions", "check", "--expression", "age == 3")
+    nothing = control.run("definitions", "check")
+
+    assert good.out.startswith("evaluation  incremental\nstate size  about ")
+    assert good.err.startswith("warning: line 1, column 8: ")
+    assert bad.status == 1
+    assert "    age == 3\n         ^\n    hint: equality is written with one `=`\n" in bad.err
+    assert nothing.status == 2
+    assert control.good("definitions", "list", "--json").out == ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.adapters.cli.control.bodies import chosen, source_of, whole_body
+from app.adapters.cli.control.bodies import chosen, read_object, source_of, whole_body
 from app.adapters.cli.control.commands import Session, command, family
 from app.adapters.cli.control.failures import Usage
 from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Timeout
@@ -19,10 +19,12 @@ from app.adapters.cli.control.waiting import (
     Patience,
     Wait,
     Write,
+    note_warnings,
     progress_text,
     send_and_show,
     show_when_live,
 )
+from app.domain.model import JsonObject
 
 _COLLECTION = f"{BASE_PATH}/segment/definitions"
 
@@ -34,6 +36,12 @@ _EDITABLE = (
 )
 """What a change overwrites (docs/api.md)."""
 
+
+def _state_size(document: JsonObject) -> str | None:
+    size = document.get("estimatedStateBytes")
+    return f"about {size:,} bytes per profile" if isinstance(size, int) else None
+
+
 _FIELDS = (
     named("id", "id"),
     named("name", "name"),
@@ -42,9 +50,16 @@ _FIELDS = (
     Column("progress", progress_text),
     named("reason", "evaluationStateReason"),
     named("version", "version"),
+    named("evaluation", "evaluation"),
+    Column("state size", _state_size),
     Column("created", at_ms("creationTime")),
     Column("updated", at_ms("updateTime")),
     Column("expression", source_of),
+)
+_CHECKED_FIELDS = (
+    named("evaluation", "evaluation"),
+    Column("state size", _state_size),
+    named("segments", "segments"),
 )
 _KIND = Kind(_COLLECTION, _FIELDS)
 _COLUMNS = (
@@ -93,6 +108,22 @@ def create_definition(
     body = whole_body(file, options)
     write = Write("POST", _COLLECTION, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
+
+
+@command(group, "check")
+def check_expression(session: Session, expression: Expression = None, file: File = None) -> None:
+    """Say what would become of a definition, without creating it.
+
+    Status 1, with every problem at its place, when it would be refused.
+    """
+    body = read_object(file) if file is not None else {}
+    body |= chosen(expression=expression)
+    if "expression" not in body:
+        raise Usage("Give --expression, or --file with a definition as JSON.")
+    path = item(_COLLECTION, "check")
+    found = session.api.send("POST", path, {"expression": body["expression"]})
+    note_warnings(session.out, found)
+    session.out.document(found, _CHECKED_FIELDS)
 
 
 @command(group, "update")
