@@ -1,7 +1,7 @@
 """A parsed tree to a resolved one, with everything that is wrong at once.
 
 Every reference becomes `ProfileRef`, `EventsRef`, `ItemRef` or `Variable` as their docstrings in
-`ast` say; types are inferred without a schema, so an unknown path is fine.
+`ast` say; without a schema types are inferred, so an unknown path is fine.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from app.pql.chain_checks import TIMESTAMP, check_chain
 from app.pql.checked import Checked, summarised
 from app.pql.checks import Typed
 from app.pql.limits import MAX_DEPTH, is_deeper_than
+from app.pql.schema_checks import NO_SCHEMAS, Schemas, check_paths
 from app.pql.scope import Findings, Scope, field_of, resolve_name, resolve_up
 from app.pql.types import Type, described
 
 __all__ = ["Checked", "check"]
 
 
-def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
+def check(
+    expr: Expr, *, segments: Collection[str] | None = None, schemas: Schemas = NO_SCHEMAS
+) -> Checked:
     """Resolve and check an expression; never raises.
 
     Args:
         expr: A parsed tree.
         segments: Known segment ids; None accepts any.
+        schemas: What paths and constants are held to.
     """
     findings = Findings()
     resolved: Expr | None = None
@@ -36,6 +40,7 @@ def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
         findings.problem("too-deep", message, expr, "flatten it")
     else:
         resolved = _Checker(findings, segments).visit(expr, Scope()).expr
+        check_paths(resolved, schemas, findings)
     return summarised(resolved, findings)
 
 

@@ -18,14 +18,15 @@ from app.domain.definitions import (
     StoredDefinition,
 )
 from app.domain.errors import Conflict, NotFound
-from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
 from app.service.definition_document import published_document
 from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
 from app.service.expressions import (
+    DEFAULT_RULES,
     AcceptedExpression,
     ExpressionProblem,
+    ExpressionRules,
     RefusedDefinition,
     accept,
     parsed,
@@ -36,8 +37,6 @@ from app.service.references import cycle_through, dependents_by_id, dependents_o
 
 ATTEMPTS = 200
 """Each lost attempt means that another writer of the tenant won, so few are ever needed."""
-
-DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 
 Result = TypeVar("Result")
 
@@ -58,18 +57,18 @@ class Definitions:
 
     Args:
         new_id: Returns a new segment id (a random UUID).
-        retention_ms: How long workers keep events; a longer window is warned of.
+        rules: What expressions are held to.
     """
 
     def __init__(
         self,
         store: DefinitionStore,
         new_id: Callable[[], str],
-        retention_ms: int = DEFAULT_RETENTION_MS,
+        rules: ExpressionRules = DEFAULT_RULES,
     ) -> None:
         self._store = store
         self._new_id = new_id
-        self._retention_ms = retention_ms
+        self._rules = rules
 
     async def create(self, tenant: Tenant, given: DefinitionInput, now_ms: int) -> Written:
         """Store a new definition; if published it starts `BACKFILLING`.
@@ -81,7 +80,7 @@ class Definitions:
         segment_id = self._new_id()
 
         async def attempt(head: CatalogueHead) -> Written | None:
-            accepted = await self._accepted(tenant, segment_id, given)
+            accepted = await self._accepted(tenant, segment_id, given, self._rules)
             # There already: written by an attempt whose answer was lost.
             done = (await self._store.get(tenant, [segment_id])).get(segment_id)
             if done is not None:
@@ -99,9 +98,9 @@ class Definitions:
         Raises:
             RefusedDefinition: As `create`.
         """
-        tree = parsed(expression)
+        tree = parsed(expression, self._rules.limits)
         known = await self._store.existing(tenant, segments_asked(tree))
-        accepted = accept(expression, tree, known, self._retention_ms)
+        accepted = accept(tenant, expression, tree, known, self._rules)
         asked = await self._store.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         return accepted
@@ -178,7 +177,10 @@ class Definitions:
         async def attempt(head: CatalogueHead) -> Written | None:
             previous = await self.get(tenant, segment_id)
             given = edit(previous)
-            accepted = await self._accepted(tenant, segment_id, given)
+            rules = self._rules
+            if given.expression == previous.expression:
+                rules = rules.for_what_is_stored()
+            accepted = await self._accepted(tenant, segment_id, given, rules)
             new = new_definition(tenant, segment_id, given, accepted, now_ms, previous)
             definition = carried_on(new, previous, accepted)
             check_transition(previous.lifecycle, definition.lifecycle)
@@ -294,11 +296,11 @@ class Definitions:
         check_usable(definition.lifecycle, asked.values())
 
     async def _accepted(
-        self, tenant: Tenant, segment_id: str, given: DefinitionInput
+        self, tenant: Tenant, segment_id: str, given: DefinitionInput, rules: ExpressionRules
     ) -> AcceptedExpression:
-        tree = parsed(given.expression)
+        tree = parsed(given.expression, rules.limits)
         known = await self._store.existing(tenant, segments_asked(tree))
-        accepted = accept(given.expression, tree, known, self._retention_ms)
+        accepted = accept(tenant, given.expression, tree, known, rules)
         if not accepted.segment_ids:
             return accepted
         uses = await self._store.uses(tenant)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from app.domain.errors import InvalidDefinition
+from app.domain.limits import EngineLimits
+from app.domain.model import Tenant
 from app.engine.report import EvaluationReport, report
 from app.pql.ast import Call, Expr, Literal, walk
 from app.pql.checker import Checked, check
 from app.pql.diagnosis import diagnose
 from app.pql.errors import PqlError, Problem
+from app.pql.limits import MAX_CHARACTERS, ExpressionLimits, check_length, check_size
 from app.pql.parser import parse
 from app.pql.render import Place, place_of
+from app.pql.schema_checks import NO_SCHEMAS, Schemas
 from app.service.event_reach import beyond_retention
+
+DEFAULT_LIMITS = ExpressionLimits()
+DEFAULT_RETENTION_MS = EngineLimits().retention_ms
+WITHOUT_LIMITS = ExpressionLimits(
+    nodes=MAX_CHARACTERS, list_items=MAX_CHARACTERS, state_bytes=sys.maxsize
+)
+"""What this program can bear."""
 
 MOST_PROBLEMS = 100
 """Listed of one expression; nobody reads more."""
@@ -80,12 +93,74 @@ def rendered(problem: ExpressionProblem) -> str:
     return "\n".join([*lines, f"  hint: {problem.hint}"] if problem.hint else lines)
 
 
-def parsed(text: str) -> Expr:
+@dataclass(frozen=True, slots=True)
+class KnownSchemas:
+    """The schemas of a tenant.
+
+    Attributes:
+        problem: Why they are not those that there should be; empty when they are.
+    """
+
+    schemas: Schemas
+    problem: str = ""
+
+
+class SchemaSource(Protocol):
+    """The schemas of all tenants."""
+
+    def of(self, tenant: Tenant) -> KnownSchemas:
+        """Return what is known of the records of a tenant."""
+        ...
+
+
+class NoSchemas:
+    """Where no schemas are kept."""
+
+    def of(self, tenant: Tenant) -> KnownSchemas:
+        """Return that nothing is known."""
+        return KnownSchemas(NO_SCHEMAS)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionRules:
+    """What the expressions of new definitions are held to.
+
+    Attributes:
+        retention_ms: How long workers keep events; a longer window is warned of.
+    """
+
+    retention_ms: int = DEFAULT_RETENTION_MS
+    limits: ExpressionLimits = DEFAULT_LIMITS
+    schemas: SchemaSource = field(default_factory=NoSchemas)
+
+    def for_what_is_stored(self) -> ExpressionRules:
+        """Return the rules for an expression that was accepted before.
+
+        Limits and schemas that came later must not stand in the way of another name or state.
+        """
+        return ExpressionRules(self.retention_ms, WITHOUT_LIMITS)
+
+
+DEFAULT_RULES = ExpressionRules()
+
+
+def parsed(text: str, limits: ExpressionLimits = WITHOUT_LIMITS) -> Expr:
     """Parse an expression.
 
     Raises:
-        RefusedDefinition: With the syntax problems.
+        RefusedDefinition: With the syntax problems, or because it is too large.
     """
+    too_long = check_length(text, limits)
+    if too_long:
+        raise _refused(text, too_long)
+    tree = _parsed(text)
+    too_large = check_size(tree, limits)
+    if too_large:
+        raise _refused(text, too_large)
+    return tree
+
+
+def _parsed(text: str) -> Expr:
     try:
         return parse(text)
     except PqlError as error:
@@ -103,27 +178,55 @@ def segments_asked(tree: Expr) -> frozenset[str]:
     )
 
 
-def accept(text: str, tree: Expr, known: Collection[str], retention_ms: int) -> AcceptedExpression:
+def accept(
+    tenant: Tenant, text: str, tree: Expr, known: Collection[str], rules: ExpressionRules
+) -> AcceptedExpression:
     """Check an expression.
 
     Args:
+        tenant: Whose schemas it is held to.
         text: Where `tree` was parsed from.
         tree: The parsed tree.
         known: Ids that `inSegment` may name.
-        retention_ms: How long events are kept; a window that is longer is warned of.
+        rules: What it is held to otherwise.
 
     Raises:
         RefusedDefinition: With all problems.
     """
-    checked: Checked = check(tree, segments=known)
+    found = rules.schemas.of(tenant)
+    checked: Checked = check(tree, segments=known, schemas=found.schemas)
     if checked.expr is None or checked.problems:
         raise _refused(text, checked.problems)
-    warnings = [*checked.warnings, *beyond_retention(checked.expr, retention_ms)]
+    evaluation = report(checked.expr)
+    if evaluation.state_bytes > rules.limits.state_bytes:
+        raise _refused(text, [_too_much_state(tree, evaluation, rules.limits)])
+    problems = [*checked.warnings, *beyond_retention(checked.expr, rules.retention_ms)]
+    warnings = [_located(text, warning) for warning in problems]
+    if found.problem:
+        warnings.append(_without_schema(found))
     return AcceptedExpression(
         tree=tree,
         segment_ids=tuple(sorted(set(checked.segment_ids))),
-        warnings=tuple(_located(text, warning) for warning in warnings),
-        report=report(checked.expr),
+        warnings=tuple(warnings),
+        report=evaluation,
+    )
+
+
+def _too_much_state(tree: Expr, found: EvaluationReport, limits: ExpressionLimits) -> Problem:
+    message = (
+        f"it needs about {found.state_bytes:,} bytes of the state of a profile,"
+        f" {limits.state_bytes:,} are allowed"
+    )
+    hint = "use fewer event conditions, or equal ones: those are kept once"
+    return Problem("state-too-large", message, tree.span, hint)
+
+
+def _without_schema(found: KnownSchemas) -> ExpressionProblem:
+    held = "no schema" if found.schemas == NO_SCHEMAS else "the last schema that could be used"
+    return ExpressionProblem(
+        "schema-unavailable",
+        f"paths were held to {held}: {found.problem}",
+        hint="mend the registry of schemas (docs/operations.md), then check the definition again",
     )
 
 

@@ -21,7 +21,13 @@ from app.domain.previews import (
     PreviewTask,
     StoredPreview,
 )
-from app.service.expressions import AcceptedExpression, accept, parsed, segments_asked
+from app.service.expressions import (
+    AcceptedExpression,
+    ExpressionRules,
+    accept,
+    parsed,
+    segments_asked,
+)
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -57,7 +63,7 @@ class Previews:
     Args:
         new_id: Returns a new id (a random UUID).
         now_ms: The wall clock in epoch milliseconds.
-        retention_ms: How long workers keep events.
+        rules: What expressions are held to.
     """
 
     def __init__(
@@ -66,14 +72,14 @@ class Previews:
         definitions: DefinitionStore,
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
-        retention_ms: int,
+        rules: ExpressionRules,
         limits: PreviewLimits,
     ) -> None:
         self._store = store
         self._definitions = definitions
         self._new_id = new_id
         self._now_ms = now_ms
-        self._retention_ms = retention_ms
+        self._rules = rules
         self._limits = limits
 
     async def create(self, tenant: Tenant, expression: str, *, is_stitched: bool) -> StoredPreview:
@@ -117,9 +123,9 @@ class Previews:
             raise _not_found(preview_id)
 
     async def _accepted(self, tenant: Tenant, expression: str) -> AcceptedExpression:
-        tree = parsed(expression)
+        tree = parsed(expression, self._rules.limits)
         known = await self._definitions.existing(tenant, segments_asked(tree))
-        return accept(expression, tree, known, self._retention_ms)
+        return accept(tenant, expression, tree, known, self._rules)
 
     def _too_many(self, what: str) -> TooManyPreviews:
         if what == "running":
