@@ -421,6 +421,8 @@ def worker_options(settings: Settings) -> WorkerOptions:
             retention_events=settings.retention_events,
             dedup_ids=settings.dedup_ids,
             dedup_ms=settings.retention_days * DAY_MS,
+            profile_bytes=settings.max_profile_bytes,
+            event_bytes=settings.max_record_bytes,
         ),
         stream=StreamLimits(
             settings.batch_max_records,

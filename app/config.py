@@ -238,6 +238,11 @@ class Settings:
         _MIB,
         "A larger update goes to the dead letters.",
     )
+    max_profile_bytes: int = _setting(
+        _integer(_MIB, 128 * _MIB),
+        64 * _MIB,
+        "Updates of a profile whose stored state and events are larger go to the dead letters.",
+    )
     batch_max_records: int = _setting(
         _integer(1, 100_000), 2_000, "Records of one partition that are committed together."
     )

@@ -6,7 +6,6 @@ import uuid
 
 from app.domain.definitions import EvaluationMethods, StoredDefinition
 from app.domain.model import JsonObject, Tenant
-from app.service.evaluation_report import report_fields, report_of
 from app.service.external_document import external_document
 
 _NAMESPACE = uuid.UUID("6f1f9c1e-2d0b-5c52-9a58-7a2f6b0a4c11")
@@ -74,10 +73,8 @@ def published_document(tenant: Tenant, definition: StoredDefinition) -> JsonObje
 
 
 def evaluation_fields(definition: StoredDefinition) -> JsonObject:
-    """Return how and how far it is evaluated, an extension, as fields of an answer."""
+    """Return the state of its evaluation, an extension, as fields of an answer."""
     fields: JsonObject = {"evaluationState": definition.state}
-    if definition.external is None:
-        fields |= report_fields(report_of(definition.expression))
     if definition.state_reason:
         fields["evaluationStateReason"] = definition.state_reason
     if definition.progress is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -42,7 +43,7 @@ from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import definition_document, evaluation_fields
 from app.service.definition_query import DefinitionPage, DefinitionQuery, parse_sort
 from app.service.definitions import Definitions, Written
-from app.service.evaluation_report import report_fields
+from app.service.evaluation_report import report_fields, report_of
 from app.service.expressions import ExpressionProblem
 
 MAX_LIMIT = 1_000
@@ -57,9 +58,10 @@ def now_ms() -> int:
 
 
 def shown(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
-    """Return a definition as the API shows it: the document and the state of its evaluation."""
+    """Return a definition as the API shows it: also how and how far it is evaluated."""
     document = definition_document(tenant, definition)
-    return document | evaluation_fields(definition)
+    reported = report_fields(report_of(definition.expression))
+    return document | evaluation_fields(definition) | reported
 
 
 def definitions_router(definitions: Definitions) -> APIRouter:
@@ -76,7 +78,8 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         """List the definitions of the sandbox, newest first unless `sort` says otherwise."""
         tenant = tenant_of(request)
         page = await definitions.find(tenant, query)
-        return json_response(_list_document(tenant, query, page))
+        # What was not looked at before is parsed: a long page would keep the others waiting.
+        return json_response(await asyncio.to_thread(_list_document, tenant, query, page))
 
     @router.post(_COLLECTION, responses={200: {"model": Definition}})
     async def create_definition(request: Request, body: DefinitionBody) -> Response:
@@ -109,7 +112,8 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         tenant = tenant_of(request)
         ids = list(dict.fromkeys(reference.id for reference in body.ids))
         found = await definitions.get_many(tenant, ids)
-        return _bulk_answer(request_id_of(request), tenant, ids, found)
+        request_id = request_id_of(request)
+        return await asyncio.to_thread(_bulk_answer, request_id, tenant, ids, found)
 
 
 def _add_item(router: APIRouter, definitions: Definitions) -> None:
