@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.pql.checker import check
+from app.pql.errors import render
 from app.pql.parser import parse
 from app.pql.schema import SchemaError, read_schema
 from app.pql.schema_checks import NO_SCHEMAS, Schemas
@@ -172,3 +175,16 @@ def test_hostile_schemas_end() -> None:
     cycle = read_schema({"$ref": "#", "allOf": [{"$ref": "#"}], "properties": {"a": {"$ref": "#"}}})
     (problem,) = found("a.a.a.b = 1", Schemas(cycle))
     assert problem[:2] == ("unknown-field", "a.a.a.b")
+
+
+def test_the_page_shows_what_is_really_said() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "pql.md").read_text()
+    shown = re.findall(r"```\n(line 1, .*?)\n```", page, re.DOTALL)
+    address = {"properties": {"floor": {"type": "number"}}}
+    person = {"properties": {"name": {"type": "string"}}}
+    schema = read_schema({"properties": {"person": person, "homeAddress": address}})
+    assert len(shown) == 2
+    for block, schemas in zip(shown, (Schemas(schema), NO_SCHEMAS), strict=True):
+        text = block.split("\n")[1].strip()
+        problems = check(parse(text), schemas=schemas).problems
+        assert "\n".join(render(problem, text) for problem in problems) == block
