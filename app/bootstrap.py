@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.adapters.kafka.update_check import WorkerCheck
     from app.adapters.kafka.update_producer import UpdateCounters, UpdateProducer
     from app.adapters.kafka.worker import WorkerOptions
+    from app.adapters.schemas.registry import SchemaRegistry
+    from app.service.expressions import ExpressionRules
 
 
 def kafka_options(settings: Settings) -> dict[str, Any]:
@@ -179,7 +181,9 @@ def build_api(settings: Settings) -> ASGIApp:
         Firing(FiringParts(schedule_store, scheduled, LoggedFirings(metrics), secrets.token_hex)),
         now_ms,
     )
-    definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
+    schemas = _schema_registry(settings)
+    rules = _expression_rules(settings, schemas)
+    definitions = Definitions(store, lambda: str(uuid.uuid4()), rules)
     check = _update_check(settings)
     external_store = RedisExternalStore(
         redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
@@ -225,7 +229,7 @@ def build_api(settings: Settings) -> ASGIApp:
             store,
             lambda: str(uuid.uuid4()),
             now_ms,
-            settings.retention_days * DAY_MS,
+            rules,
             PreviewLimits(settings.preview_ttl_minutes * 60_000, settings.preview_max_running),
         ),
         profiles=profiles,
@@ -249,10 +253,42 @@ def build_api(settings: Settings) -> ASGIApp:
             "imports": importer.problem,
         },
         background=api_background(
-            redis, [relay, job_relay, keeper, producer, importer, schedule_loop]
+            redis,
+            [
+                *([] if schemas is None else [schemas]),
+                *(relay, job_relay, keeper, producer, importer, schedule_loop),
+            ],
         ),
     )
     return create_application(parts, version("segmentation-service"))
+
+
+def _schema_registry(settings: Settings) -> SchemaRegistry | None:
+    from app.adapters.schemas.registry import SchemaRegistry
+    from app.adapters.schemas.sources import FileSource, UrlSource
+
+    if settings.schemas_url:
+        source = UrlSource(settings.schemas_url, settings.schemas_token)
+        return SchemaRegistry(source, settings.schemas_refresh_s)
+    if settings.schemas_file:
+        return SchemaRegistry(FileSource(Path(settings.schemas_file)), settings.schemas_refresh_s)
+    return None
+
+
+def _expression_rules(settings: Settings, schemas: SchemaRegistry | None) -> ExpressionRules:
+    from app.domain.limits import DAY_MS
+    from app.pql.limits import ExpressionLimits
+    from app.service.expressions import ExpressionRules, NoSchemas
+
+    limits = ExpressionLimits(
+        characters=settings.expression_max_characters,
+        depth=settings.expression_max_depth,
+        nodes=settings.expression_max_nodes,
+        steps=settings.expression_max_steps,
+        list_items=settings.expression_max_list_items,
+        state_bytes=settings.expression_max_state_bytes,
+    )
+    return ExpressionRules(settings.retention_days * DAY_MS, limits, schemas or NoSchemas())
 
 
 def _import_sources(settings: Settings) -> FileSources:
@@ -396,6 +432,8 @@ def worker_options(settings: Settings) -> WorkerOptions:
             retention_events=settings.retention_events,
             dedup_ids=settings.dedup_ids,
             dedup_ms=settings.retention_days * DAY_MS,
+            profile_bytes=settings.max_profile_bytes,
+            event_bytes=settings.max_record_bytes,
         ),
         stream=StreamLimits(
             settings.batch_max_records,

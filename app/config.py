@@ -238,6 +238,11 @@ class Settings:
         _MIB,
         "A larger update goes to the dead letters.",
     )
+    max_profile_bytes: int = _setting(
+        _integer(_MIB, 128 * _MIB),
+        64 * _MIB,
+        "Updates of a profile whose stored state and events are larger go to the dead letters.",
+    )
     batch_max_records: int = _setting(
         _integer(1, 100_000), 2_000, "Records of one partition that are committed together."
     )
@@ -323,6 +328,35 @@ class Settings:
         "",
         "JSON file of the object stores that external audiences are imported from"
         " (docs/operations.md).",
+    )
+    expression_max_characters: int = _setting(
+        _integer(1, 20_000), 20_000, "Characters of an expression; a longer one is refused."
+    )
+    expression_max_depth: int = _setting(
+        _integer(1, 100), 100, "Levels of an expression; a path of n parts is n levels deep."
+    )
+    expression_max_nodes: int = _setting(
+        _integer(1, 20_000), 5_000, "Parts of an expression: constants, fields, operators, calls."
+    )
+    expression_max_steps: int = _setting(_integer(1, 6), 6, "Steps of one chain.")
+    expression_max_list_items: int = _setting(
+        _integer(1, 20_000), 1_000, "Items of one list in an expression."
+    )
+    expression_max_state_bytes: int = _setting(
+        _integer(1, 1_073_741_824),
+        _MIB,
+        "Estimated state of a profile for one definition (`estimatedStateBytes`); one that needs"
+        " more is refused.",
+    )
+    schemas_file: str = _setting(
+        _FILE, "", "JSON file with the schemas that paths are checked by (docs/operations.md)."
+    )
+    schemas_url: str = _setting(_API_URL, "", "The same over HTTP, in place of a file.")
+    schemas_token: str = _setting(
+        _TEXT, "", "Bearer token that SEG_SCHEMAS_URL is asked with.", secret=True
+    )
+    schemas_refresh_s: int = _setting(
+        _integer(1, 86_400), 60, "Seconds between two readings of the schemas."
     )
     client_url: str = _setting(
         _API_URL,
@@ -472,6 +506,9 @@ def _contradictions(settings: Settings) -> list[str]:
         ),
         "SEG_JWT_KEY is set: set SEG_JWT_AUDIENCE to the `aud` that tokens for this service"
         " carry.": bool(settings.jwt_key) and not settings.jwt_audience,
+        "SEG_SCHEMAS_FILE and SEG_SCHEMAS_URL are both set: keep one of them.": bool(
+            settings.schemas_file and settings.schemas_url
+        ),
         "SEG_CLIENT_READY_FILE says where the API is and who calls it: unset it, or the other"
         " SEG_CLIENT_*.": bool(settings.client_ready_file) and _names_client(settings),
         "SEG_BATCH_MAX_BYTES is less than SEG_MAX_RECORD_BYTES: raise it, so that one record"

@@ -18,6 +18,8 @@ class EngineLimits:
         dedup_ms: each for this long.
         whole_state_bytes: A stored profile from this size on has its changes appended to it;
             smaller ones are written whole.
+        profile_bytes: A profile whose stored state and events are larger takes no more updates.
+        event_bytes: No event is larger.
     """
 
     retention_ms: int = 30 * DAY_MS
@@ -25,3 +27,5 @@ class EngineLimits:
     dedup_ids: int = 1_000
     dedup_ms: int = 30 * DAY_MS
     whole_state_bytes: int = 2_048
+    profile_bytes: int = 67_108_864
+    event_bytes: int = 1_048_576

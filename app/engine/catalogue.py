@@ -22,6 +22,7 @@ from app.engine.frame import Test, Tracked
 from app.engine.rewrite import reads_of
 from app.engine.timeline import Timeline
 from app.pql.checker import check
+from app.pql.errors import describe
 from app.pql.library import fold
 from app.pql.parser import parse
 
@@ -167,7 +168,7 @@ def _analyse(definition: SegmentDefinition, limits: EngineLimits) -> Analysed:
         return Analysed(definition, ExternalLeaf(definition.ordinal), frozenset())
     checked = check(parse(definition.expression))
     if checked.expr is None or checked.problems:
-        problems = tuple(str(problem) for problem in checked.problems)
+        problems = tuple(describe(one, definition.expression) for one in checked.problems)
         raise InvalidDefinition("; ".join(problems), problems)
     condition = condition_of(checked.expr, limits.retention_ms)
     reads = reads_of(checked.expr)

@@ -20,6 +20,7 @@ class Profile:
         is_dirty: The state differs from the stored one.
         stored_due_ms: The timer as stored; None for none.
         replaces_events: Stored frames are void: what comes next overwrites them.
+        event_bytes: Size of the stored frames, where it is known.
         stored_frames: The frames as stored, where they were loaded for this batch.
         was_used: Since the cache last looked for what to forget.
     """
@@ -27,6 +28,7 @@ class Profile:
     __slots__ = (
         "_attributes",
         "_is_patched",
+        "event_bytes",
         "events",
         "is_dirty",
         "members",
@@ -44,6 +46,7 @@ class Profile:
         self._attributes: JsonObject | None = None
         self._is_patched = False
         self.events: list[KeptEvent] | None = None
+        self.event_bytes: int | None = None
         self.new_frames: list[bytes] = []
         self.is_dirty = False
         self.stored_due_ms: int | None = None

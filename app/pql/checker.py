@@ -1,7 +1,7 @@
 """A parsed tree to a resolved one, with everything that is wrong at once.
 
 Every reference becomes `ProfileRef`, `EventsRef`, `ItemRef` or `Variable` as their docstrings in
-`ast` say; types are inferred without a schema, so an unknown path is fine.
+`ast` say; without a schema types are inferred, so an unknown path is fine.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from app.pql.checks import Typed
 from app.pql.forms import body_of
 from app.pql.limits import MAX_DEPTH, MAX_VARIABLES, is_deeper_than
 from app.pql.memberships import membership_of
+from app.pql.schema_checks import NO_SCHEMAS, Schemas, check_paths
 from app.pql.scope import Findings, Scope, field_of, resolve_name, resolve_up
 from app.pql.types import Type, described
 
 __all__ = ["Checked", "check"]
 
 
-def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
+def check(
+    expr: Expr, *, segments: Collection[str] | None = None, schemas: Schemas = NO_SCHEMAS
+) -> Checked:
     """Resolve and check an expression; never raises.
 
     Args:
         expr: A parsed tree.
         segments: Known segment ids; None accepts any.
+        schemas: What paths and constants are held to.
     """
     findings = Findings()
     resolved: Expr | None = None
@@ -39,6 +43,7 @@ def check(expr: Expr, *, segments: Collection[str] | None = None) -> Checked:
         findings.problem("too-deep", message, expr, "flatten it")
     else:
         resolved = _Checker(findings).root(expr).expr
+        check_paths(resolved, schemas, findings)
     return summarised(resolved, findings, segments)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.errors import InvalidDefinition
 from app.pql.ast import Span
+from app.pql.render import locate, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,6 @@ def refusal(code: str, message: str, span: Span, source: str, hint: str = "") ->
     return PqlError([Problem(code, message, span, hint)], source)
 
 
-def locate(source: str, offset: int) -> tuple[int, int]:
-    """Return line and column of a character offset, both counted from 1."""
-    before = source[:offset]
-    return before.count("\n") + 1, offset - before.rfind("\n")
-
-
 def describe(problem: Problem, source: str) -> str:
     """Return one line: `line 1, column 5: message; hint`."""
     line, column = locate(source, problem.span.start)
@@ -66,11 +61,9 @@ def describe(problem: Problem, source: str) -> str:
 
 def render(problem: Problem, source: str) -> str:
     """Return the problem with its line of text and the place underlined."""
-    line, column = locate(source, problem.span.start)
-    text = source.split("\n")[line - 1]
-    width = min(problem.span.end - problem.span.start, len(text) - column + 1)
-    underline = " " * (column - 1) + "^" * max(width, 1)
-    lines = [f"line {line}, column {column}: {problem.message}", f"  {text}", f"  {underline}"]
+    place = place_of(source, problem.span.start, problem.span.end)
+    lines = [f"line {place.line}, column {place.column}: {problem.message}"]
+    lines += [f"  {line}" for line in place.excerpt.split("\n")]
     if problem.hint:
-        lines.append(f"  {problem.hint}")
+        lines.append(f"  hint: {problem.hint}")
     return "\n".join(lines)

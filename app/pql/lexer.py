@@ -12,7 +12,7 @@ from app.pql.limits import MAX_CHARACTERS
 
 Kind: TypeAlias = Literal["name", "string", "number", "symbol", "parameter", "context", "end"]
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""
     (?P<space>[ \t\r\n]+)
   | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+"""One token at a position, or white space."""
+
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _SIMPLE_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "/": "/", "n": "\n", "t": "\t", "r": "\r"}
 _LARGEST_INTEGER = 2**63 - 1
@@ -69,7 +71,7 @@ def tokenize(text: str) -> list[Token]:
     tokens: list[Token] = []
     position = 0
     while position < len(text):
-        match = _TOKEN.match(text, position)
+        match = TOKEN.match(text, position)
         if match is None:
             raise _unexpected(text, position)
         kind = match.lastgroup

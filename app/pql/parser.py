@@ -32,7 +32,7 @@ class _Parser(PrimaryParser):
     def whole(self) -> Expr:
         expression = self.expression()
         if self.cursor.token.kind != "end":
-            raise self.cursor.unexpected("an operator or the end")
+            raise self.cursor.not_expected()
         return expression
 
     def expression(self, level: int = 0) -> Expr:

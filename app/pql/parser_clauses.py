@@ -8,14 +8,18 @@ from typing import Any
 from app.pql import ast
 from app.pql.ast import Declaration, Expr, OccursTail, Step, Unit
 from app.pql.precedence import ADD, BINARY, OR
+from app.pql.suggest import did_you_mean
 from app.pql.tokens import TokenCursor
 from app.pql.words import RESERVED, UNITS
 
 _COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
-_DIRECTIONS = frozenset({"before", "after", "from"})
+_DIRECTIONS = ("before", "after", "from")
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%"})
 _END_OF_VALUE = (BINARY.keys() - _ARITHMETIC) | {",", ")", "]", "}", ":", "=>", "where", "notin"}
 _LONGEST_VALUE = 200
+_ALL_UNITS = (
+    "use millisecond, second, minute, hour, day, week, month, year, decade, century or millennium"
+)
 _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
 
@@ -52,9 +56,7 @@ class ClauseParser(ABC):
         comparison: Any = self.cursor.take().text
         amount = self._whole_number("of time units, such as `<= 3 days before now`")
         unit = self._unit()
-        if self.cursor.word() not in _DIRECTIONS:
-            raise self.cursor.unexpected("`before`, `after` or `from`")
-        direction: Any = self.cursor.take().text.lower()
+        direction: Any = self.cursor.need_one_of(_DIRECTIONS)
         time = self.expression(ADD)
         span = self.cursor.span_from(start)
         return ast.OccursDistance(comparison, amount, unit, direction, time, span=span)
@@ -72,8 +74,7 @@ class ClauseParser(ABC):
             raise self.cursor.refuse(
                 f"unknown time unit `{self.cursor.token.text}`",
                 self.cursor.token,
-                "use millisecond, second, minute, hour, day, week, month, year, decade, century "
-                "or millennium",
+                did_you_mean(self.cursor.token.text, UNITS, _ALL_UNITS),
             )
         self.cursor.take()
         return unit

@@ -8,6 +8,7 @@ from app.pql import ast
 from app.pql.ast import Expr
 from app.pql.parser_clauses import ClauseParser
 from app.pql.precedence import ADD, WHOLE
+from app.pql.tokens import VALUE
 from app.pql.words import RESERVED, UNITS
 
 _MOMENTS = frozenset({"now", "today", "yesterday", "tomorrow"})
@@ -68,7 +69,7 @@ class PrimaryParser(ClauseParser):
         if token.kind == "symbol":
             return self._symbol()
         if token.kind == "end":
-            raise self.cursor.unexpected("an operand")
+            raise self.cursor.unexpected(VALUE)
         self.cursor.take()
         value: Any = token.value
         if token.kind == "parameter":
@@ -104,7 +105,7 @@ class PrimaryParser(ClauseParser):
         if word == "this":
             return ast.This(span=self.cursor.take().span)
         if word in RESERVED:
-            raise self.cursor.unexpected("an operand")
+            raise self.cursor.unexpected(VALUE)
         name = self.cursor.take()
         if self.cursor.symbol() == "(":
             function = "if" if word == "if" else name.text
@@ -122,7 +123,7 @@ class PrimaryParser(ClauseParser):
             return self._object()
         if symbol == "^":
             return self._up_reference()
-        raise self.cursor.unexpected("an operand")
+        raise self.cursor.unexpected(VALUE)
 
     def _parenthesised(self) -> Expr:
         start = self.cursor.token.span.start

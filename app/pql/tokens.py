@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from app.pql.ast import Span
 from app.pql.errors import PqlError, refusal
 from app.pql.lexer import Token, tokenize
 from app.pql.limits import MAX_NESTING
-from app.pql.words import RESERVED
+from app.pql.render import locate
+from app.pql.suggest import close_name
+from app.pql.words import INFIX_WORDS, RESERVED
+
+VALUE = "a value"
+"""What an operand is called in messages."""
+
+_OPENED_BY = {")": "(", "]": "[", "}": "{"}
 
 
 class TokenCursor:
@@ -72,7 +81,15 @@ class TokenCursor:
     def need_word(self, word: str, context: str) -> None:
         """Take a keyword or refuse."""
         if not self.take_word(word):
-            raise self.unexpected(f"`{word}` {context}")
+            raise self._unexpected_word(f"`{word}` {context}", (word,))
+
+    def need_one_of(self, words: Iterable[str]) -> str:
+        """Take one of some keywords and return it in lower case, or refuse."""
+        listed = tuple(words)
+        if self.word() not in listed:
+            *others, last = (f"`{word}`" for word in listed)
+            raise self._unexpected_word(f"{', '.join(others)} or {last}", listed)
+        return self.take().text.lower()
 
     def need_name(self, context: str) -> Token:
         """Take a name or refuse."""
@@ -107,6 +124,22 @@ class TokenCursor:
         found = "the end" if token.kind == "end" else f"`{token.text}`"
         return self.refuse(f"expected {wanted}, found {found}", token, self._remedy())
 
+    def _unexpected_word(self, wanted: str, words: Iterable[str]) -> PqlError:
+        token = self.token
+        meant = close_name(token.text, words) if token.kind == "name" else None
+        if meant is None:
+            return self.unexpected(wanted)
+        message = f"expected {wanted}, found `{token.text}`"
+        return self.refuse(message, token, f"did you mean {meant}?")
+
+    def not_expected(self) -> PqlError:
+        """Return the error for what follows a complete expression."""
+        token = self.token
+        if token.text in _OPENED_BY:
+            message = f"there is no `{_OPENED_BY[token.text]}` that `{token.text}` closes"
+            return self.refuse(message, token, "remove it, or open it before")
+        return self._unexpected_word("an operator or the end", INFIX_WORDS)
+
     def _remedy(self) -> str:
         before = self._tokens[self._position - 1] if self._position else None
         if self.symbol() == "=" and before is not None and before.text == "=":
@@ -117,4 +150,19 @@ class TokenCursor:
             return "there is no null; use .isNull() or .isNotNull()"
         if self.word() in RESERVED:
             return f"a field called {self.token.text} is written `$1.{self.token.text}`"
-        return ""
+        return self._open_bracket()
+
+    def _open_bracket(self) -> str:
+        """Say which bracket is still open where the text ends or another one is closed."""
+        if self.token.kind != "end" and self.token.text not in _OPENED_BY:
+            return ""
+        opened: list[Token] = []
+        for token in self._tokens[: self._position]:
+            if token.kind == "symbol" and token.text in _OPENED_BY.values():
+                opened.append(token)
+            elif token.kind == "symbol" and token.text in _OPENED_BY and opened:
+                opened.pop()
+        if not opened or opened[-1].text == _OPENED_BY.get(self.token.text):
+            return ""
+        line, column = locate(self.source, opened[-1].span.start)
+        return f"`{opened[-1].text}` of line {line}, column {column} is not closed"

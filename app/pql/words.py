@@ -12,6 +12,9 @@ RESERVED: Final = frozenset(
 )
 """Lower-case words that never are a bare name; as a field they follow a dot."""
 
+INFIX_WORDS: Final = ("and", "or", "in", "notIn", "like", "matches", "occurs")
+"""Operators that are words."""
+
 PER_ITEM_METHODS: Final = frozenset(
     {"filter", "exists", "map", "groupBy", "topN", "bottomN", "sum", "average", "min", "max"}
 )

@@ -11,22 +11,24 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.domain.definitions import (
+    PUBLISHED,
     CatalogueHead,
     DefinitionStore,
     DefinitionWrite,
     StoredDefinition,
 )
 from app.domain.errors import Conflict, NotFound
-from app.domain.limits import EngineLimits
 from app.domain.model import Tenant
 from app.pql.memberships import possible_segments
 from app.service.definition_document import published_document
 from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
-from app.service.expression_forms import read_expression
+from app.service.expression_forms import TEXT_FORMAT, read_expression
 from app.service.expressions import (
+    DEFAULT_RULES,
     AcceptedExpression,
     ExpressionProblem,
+    ExpressionRules,
     RefusedDefinition,
     accept,
 )
@@ -35,8 +37,6 @@ from app.service.references import cycle_through, dependents_by_id, dependents_o
 
 ATTEMPTS = 200
 """Each lost attempt means that another writer of the tenant won, so few are ever needed."""
-
-DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 
 Result = TypeVar("Result")
 
@@ -57,18 +57,18 @@ class Definitions:
 
     Args:
         new_id: Returns a new segment id (a random UUID).
-        retention_ms: How long workers keep events; a longer window is warned of.
+        rules: What expressions are held to.
     """
 
     def __init__(
         self,
         store: DefinitionStore,
         new_id: Callable[[], str],
-        retention_ms: int = DEFAULT_RETENTION_MS,
+        rules: ExpressionRules = DEFAULT_RULES,
     ) -> None:
         self._store = store
         self._new_id = new_id
-        self._retention_ms = retention_ms
+        self._rules = rules
 
     async def create(self, tenant: Tenant, given: DefinitionInput, now_ms: int) -> Written:
         """Store a new definition; if published it starts `BACKFILLING`.
@@ -80,7 +80,7 @@ class Definitions:
         segment_id = self._new_id()
 
         async def attempt(head: CatalogueHead) -> Written | None:
-            accepted = await self._accepted(tenant, segment_id, given)
+            accepted = await self._accepted(tenant, segment_id, given, self._rules)
             # There already: written by an attempt whose answer was lost.
             done = (await self._store.get(tenant, [segment_id])).get(segment_id)
             if done is not None:
@@ -91,6 +91,21 @@ class Definitions:
             return await self._stored(tenant, head, definition, accepted.warnings)
 
         return await self._retried(tenant, attempt)
+
+    async def check(
+        self, tenant: Tenant, expression: str, stated_format: str = TEXT_FORMAT
+    ) -> AcceptedExpression:
+        """Say what would become of a new definition with this expression; store nothing.
+
+        Raises:
+            RefusedDefinition: As `create`.
+        """
+        found = read_expression(expression, stated_format, self._rules.limits)
+        known = await self._store.existing(tenant, possible_segments(found.tree))
+        accepted = accept(tenant, found.text, found.tree, known, self._rules, found.places)
+        asked = await self._store.get(tenant, accepted.segment_ids)
+        check_usable(PUBLISHED, asked.values())
+        return accepted
 
     async def get(self, tenant: Tenant, segment_id: str) -> StoredDefinition:
         """Return one definition; raises `NotFound`, also for an external audience."""
@@ -172,7 +187,10 @@ class Definitions:
         async def attempt(head: CatalogueHead) -> Written | None:
             previous = await self.get(tenant, segment_id)
             given = edit(previous)
-            accepted = await self._accepted(tenant, segment_id, given)
+            rules = self._rules
+            if given.expression == previous.expression:
+                rules = rules.for_what_is_stored()
+            accepted = await self._accepted(tenant, segment_id, given, rules)
             new = new_definition(tenant, segment_id, given, accepted, now_ms, previous)
             definition = carried_on(new, previous, accepted)
             check_transition(previous.lifecycle, definition.lifecycle)
@@ -288,11 +306,11 @@ class Definitions:
         check_usable(definition.lifecycle, asked.values())
 
     async def _accepted(
-        self, tenant: Tenant, segment_id: str, given: DefinitionInput
+        self, tenant: Tenant, segment_id: str, given: DefinitionInput, rules: ExpressionRules
     ) -> AcceptedExpression:
-        found = read_expression(given.expression, given.expression_format)
+        found = read_expression(given.expression, given.expression_format, rules.limits)
         known = await self._store.existing(tenant, possible_segments(found.tree))
-        accepted = accept(found.text, found.tree, known, self._retention_ms, found.places)
+        accepted = accept(tenant, found.text, found.tree, known, rules, found.places)
         if not accepted.segment_ids:
             return accepted
         uses = await self._store.uses(tenant)

@@ -10,8 +10,8 @@ from app.engine.explain_needs import Assignment, Missing
 from app.engine.oracle import Event
 from app.pql.ast import Span
 from app.pql.calendar import FIRST_MS, LAST_MS
-from app.pql.errors import locate
 from app.pql.functions import EventItem
+from app.pql.render import locate
 
 _ITEMS = 5
 _KEYS = 10

@@ -13,7 +13,8 @@ from app.pql.ast import Expr
 from app.pql.json_places import PqlJsonError
 from app.pql.json_reader import read
 from app.pql.json_writer import write
-from app.service.expressions import parsed, refused
+from app.pql.limits import ExpressionLimits, check_length, check_size
+from app.service.expressions import WITHOUT_LIMITS, parsed, refused
 
 TEXT_FORMAT: Final = "pql/text"
 JSON_FORMAT: Final = "pql/json"
@@ -34,18 +35,23 @@ class ReadExpression:
     places: tuple[str, ...] | None = None
 
 
-def read_expression(value: str, stated_format: str = TEXT_FORMAT) -> ReadExpression:
+def read_expression(
+    value: str, stated_format: str = TEXT_FORMAT, limits: ExpressionLimits = WITHOUT_LIMITS
+) -> ReadExpression:
     """Read an expression.
 
     Raises:
-        RefusedDefinition: With the problems of its syntax.
+        RefusedDefinition: With the problems of its syntax, or because it is too large.
     """
     if not _is_tree(value, stated_format):
-        return ReadExpression(value, parsed(value))
+        return ReadExpression(value, parsed(value, limits))
     try:
         found = read(value)
     except PqlJsonError as error:
         raise refused("", error.problems, error.places) from None
+    too_large = [*check_length(found.text, limits), *check_size(found.tree, limits)]
+    if too_large:
+        raise refused(found.text, too_large, found.places)
     return ReadExpression(found.text, found.tree, found.places)
 
 

@@ -22,6 +22,7 @@ from app.engine.step import Stepper
 from app.engine.working import Profile
 from app.service.job_tally import Tally
 from app.service.membership import memberships_record
+from app.service.profile_size import grows, is_oversized, is_unmeasured
 from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished
 
@@ -141,6 +142,23 @@ class PartitionEngine:
     def stored_bytes(self, keys: Iterable[ProfileKey]) -> list[int]:
         """Return roughly how large the records of profiles are; their states were provided."""
         return [len(self._profiles[key].state.attributes_json) for key in keys]
+
+    def unmeasured(self, updates: Iterable[ProfileUpdate]) -> list[ProfileKey]:
+        """Return the keys, each once, of which `provide_event_bytes` is to tell the size."""
+        profiles, limits = self._profiles, self._limits
+        keys = {update.key for update in updates if grows(update)}
+        return [key for key in keys if is_unmeasured(profiles[key], limits)]
+
+    def provide_event_bytes(self, keys: Sequence[ProfileKey], sizes: Sequence[int]) -> None:
+        """Hand over how large the stored frames of profiles are."""
+        for key, size in zip(keys, sizes, strict=True):
+            self._profiles[key].event_bytes = size
+
+    def oversized(self, updates: Iterable[ProfileUpdate]) -> set[ProfileKey]:
+        """Return the keys of profiles that are too large to take updates; most often none."""
+        profiles, limits = self._profiles, self._limits
+        keys = {update.key for update in updates}
+        return {key for key in keys if is_oversized(profiles[key], limits)}
 
     def missing_events(
         self, keys: Iterable[ProfileKey], asked: Collection[ProfileKey] = ()
@@ -429,10 +447,13 @@ class PartitionEngine:
             outcome.states[key] = profile.pack(0)[0] if state.deleted_ms else None
             outcome.events[key] = None
             profile.replaces_events = False
+            profile.event_bytes = None
             return
         write = self._event_write(profile)
         if write is not None:
             outcome.events[key] = write
+            before = 0 if write.replace else profile.event_bytes
+            profile.event_bytes = None if before is None else before + len(write.frames)
         packed, is_appended = profile.pack(self._limits.whole_state_bytes)
         (outcome.appended if is_appended else outcome.states)[key] = packed
         if key in self._changed:

@@ -23,7 +23,7 @@ from app.domain.previews import (
 )
 from app.pql.memberships import possible_segments
 from app.service.expression_forms import TEXT_FORMAT, read_expression
-from app.service.expressions import AcceptedExpression, accept
+from app.service.expressions import AcceptedExpression, ExpressionRules, accept
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -59,7 +59,7 @@ class Previews:
     Args:
         new_id: Returns a new id (a random UUID).
         now_ms: The wall clock in epoch milliseconds.
-        retention_ms: How long workers keep events.
+        rules: What expressions are held to.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Previews:
         definitions: DefinitionStore,
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
-        retention_ms: int,
+        rules: ExpressionRules,
         limits: PreviewLimits,
     ) -> None:
         self._store = store
         self._definitions = definitions
         self._new_id = new_id
         self._now_ms = now_ms
-        self._retention_ms = retention_ms
+        self._rules = rules
         self._limits = limits
 
     async def create(
@@ -128,9 +128,10 @@ class Previews:
     async def _accepted(
         self, tenant: Tenant, expression: str, stated_format: str
     ) -> AcceptedExpression:
-        found = read_expression(expression, stated_format)
+        rules = self._rules
+        found = read_expression(expression, stated_format, rules.limits)
         known = await self._definitions.existing(tenant, possible_segments(found.tree))
-        return accept(found.text, found.tree, known, self._retention_ms, found.places)
+        return accept(tenant, found.text, found.tree, known, rules, found.places)
 
     def _too_many(self, what: str) -> TooManyPreviews:
         if what == "running":

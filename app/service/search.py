@@ -14,8 +14,8 @@ from typing import Protocol
 from app.domain.errors import UserError
 from app.domain.model import Tenant
 from app.domain.search import ROOT_FOLDER, SEGMENT_NAMESPACE, SearchDocument
-from app.pql.errors import locate
-from app.service.expressions import ExpressionProblem
+from app.pql.render import place_of
+from app.service.expressions import placed
 from app.service.search_parser import parse
 from app.service.search_query import Node, QueryProblem
 
@@ -58,10 +58,8 @@ class RefusedQuery(UserError):
 
     def __init__(self, text: str, problem: QueryProblem) -> None:
         super().__init__(f"the query cannot be read: {problem.message}")
-        line, column = locate(text, problem.offset)
-        self.details = (
-            ExpressionProblem("syntax", problem.message, line, column, hint=problem.hint),
-        )
+        place = place_of(text, problem.offset, problem.offset)
+        self.details = (placed("syntax", problem.message, place, problem.hint),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ from app.domain.previews import PreviewLimits, Share
 from app.engine.history import frame
 from app.engine.profile import ProfileState, order_of
 from app.engine.state_codec import encode
+from app.service.expressions import DEFAULT_RULES
 from app.service.preview_document import estimate_document
 from app.service.previews import Previews, preview_id_of
 from tests.bench.meter import Meter, cpu_seconds
@@ -141,7 +142,7 @@ class Bench:
             RedisDefinitionStore(self.redis, prefix),
             lambda: str(uuid.uuid4()),
             wall_ms,
-            30 * DAY_MS,
+            DEFAULT_RULES,
             limits,
         )
 

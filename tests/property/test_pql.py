@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from app.engine.oracle import Event, Subject, evaluate, matches
 from app.pql.ast import Expr
 from app.pql.checker import check
-from app.pql.errors import PqlError, Problem
+from app.pql.diagnosis import diagnose
+from app.pql.errors import PqlError, Problem, render
 from app.pql.parser import parse
 from app.pql.printer import to_text
+from app.pql.schema import read_schema
+from app.pql.schema_checks import NO_SCHEMAS, Schemas
 from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import (
     attributes,
@@ -22,6 +25,44 @@ from tests.property.pql_strategies import (
     trees,
 )
 
+_RECORD = read_schema(
+    {
+        "properties": {
+            "a": {"$ref": "#"},
+            "x": {"type": "array", "items": {"$ref": "#"}},
+            "b": {"enum": ["x", 1]},
+            "city": {"type": "string", "format": "date"},
+            "n": {"type": "object", "additionalProperties": {"type": ["number", "array"]}},
+        }
+    }
+)
+SCHEMAS = Schemas(_RECORD, _RECORD)
+WORDS = [
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    ".",
+    "=",
+    "<",
+    "-",
+    "+",
+    ":",
+    "^",
+    "'",
+    '"x"',
+    "and",
+    "or",
+    "not",
+    "between",
+    "occurs",
+    "today",
+    "xEvent",
+    "from",
+    "a",
+    "1",
+]
 NOW_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 _settings = settings(suppress_health_check=_SLOW)
@@ -48,24 +89,32 @@ def test_printing_and_parsing_gives_the_same_tree(tree: Expr) -> None:
 @_settings
 @given(trees())
 def test_check_finds_problems_or_a_tree_but_never_raises(tree: Expr) -> None:
-    checked = check(tree, segments=SEGMENTS)
+    for schemas in (NO_SCHEMAS, SCHEMAS):
+        checked = check(tree, segments=SEGMENTS, schemas=schemas)
 
-    assert (checked.expr is None) == bool(checked.problems)
+        assert (checked.expr is None) == bool(checked.problems)
 
 
 @_settings
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.lists(st.sampled_from(WORDS), max_size=15).map(" ".join))
 def test_any_text_parses_or_is_refused_with_a_place(text: str) -> None:
     places = [problem.span.start for problem in _problems_of(text)]
 
     assert all(0 <= place <= len(text) for place in places)
 
 
+def _rendered(found: tuple[Problem, ...], first: Problem, text: str) -> tuple[Problem, ...]:
+    assert first in found
+    assert all(render(problem, text) for problem in found)
+    return found
+
+
 def _problems_of(text: str) -> tuple[Problem, ...]:
     try:
         parse(text)
     except PqlError as error:
-        return error.problems
+        found = diagnose(text, error)
+        return _rendered(found, error.problems[0], text)
     return ()
 
 

@@ -50,6 +50,7 @@ from app.service.definitions import Definitions
 from app.service.entity_access import EntityAccess
 from app.service.explanations import Explanations
 from app.service.exports import Exports
+from app.service.expressions import RefusedDefinition, rendered
 from app.service.external_audiences import ExternalAudiences
 from app.service.jobs import Jobs
 from app.service.previews import Previews
@@ -145,6 +146,9 @@ def _handle_errors(api: FastAPI, routes: Routes) -> None:
     @api.exception_handler(SegmentationError)
     async def ours(request: Request, error: SegmentationError) -> Response:
         answer = error_response(request_id_of(request), error, request.url.path)
+        if isinstance(error, RefusedDefinition):
+            problems = [rendered(problem) for problem in error.details]
+            _log.info("expression-refused", request_id=request_id_of(request), problems=problems)
         if answer.status_code == 500:
             _log.error("request-failed", request_id=request_id_of(request), reason=error.message)
         return answer

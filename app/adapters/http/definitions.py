@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -19,13 +19,21 @@ from app.adapters.http.context import (
     request_id_of,
     tenant_of,
 )
-from app.adapters.http.errors import Fault, json_response, problem_document, problem_response
+from app.adapters.http.errors import (
+    Fault,
+    json_response,
+    position_fields,
+    problem_document,
+    problem_response,
+)
 from app.adapters.http.schemas import (
     BulkGetAnswer,
     BulkGetBody,
+    CheckedExpression,
     Definition,
     DefinitionBody,
     DefinitionList,
+    ExpressionBody,
     Message,
     VersionList,
 )
@@ -35,6 +43,7 @@ from app.domain.model import JsonObject, Tenant
 from app.service.definition_document import definition_document, evaluation_fields
 from app.service.definition_query import DefinitionPage, DefinitionQuery, parse_sort
 from app.service.definitions import Definitions, Written
+from app.service.evaluation_report import report_fields, report_of
 from app.service.expressions import ExpressionProblem
 
 MAX_LIMIT = 1_000
@@ -49,9 +58,10 @@ def now_ms() -> int:
 
 
 def shown(tenant: Tenant, definition: StoredDefinition) -> JsonObject:
-    """Return a definition as the API shows it: the document and the state of its evaluation."""
+    """Return a definition as the API shows it: also how and how far it is evaluated."""
     document = definition_document(tenant, definition)
-    return document | evaluation_fields(definition)
+    reported = report_fields(report_of(definition.expression))
+    return document | evaluation_fields(definition) | reported
 
 
 def definitions_router(definitions: Definitions) -> APIRouter:
@@ -68,7 +78,8 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         """List the definitions of the sandbox, newest first unless `sort` says otherwise."""
         tenant = tenant_of(request)
         page = await definitions.find(tenant, query)
-        return json_response(_list_document(tenant, query, page))
+        # What was not looked at before is parsed: a long page would keep the others waiting.
+        return json_response(await asyncio.to_thread(_list_document, tenant, query, page))
 
     @router.post(_COLLECTION, responses={200: {"model": Definition}})
     async def create_definition(request: Request, body: DefinitionBody) -> Response:
@@ -78,7 +89,22 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         written = await definitions.create(tenant, given, now_ms())
         return _written(tenant, written)
 
-    # Before the routes with an id: `bulk-get` would be one.
+    # Before the routes with an id: `check` and `bulk-get` would be one.
+    @router.post(f"{_COLLECTION}/check", responses={200: {"model": CheckedExpression}})
+    async def check_expression(request: Request, body: ExpressionBody) -> Response:
+        """Say what would become of a new definition, storing nothing. An extension.
+
+        Refused as a definition would be.
+        """
+        given = body.expression
+        accepted = await definitions.check(tenant_of(request), given.value, given.format)
+        found = {
+            **report_fields(accepted.report),
+            "segments": list(accepted.segment_ids),
+            "warnings": [_warning(warning) for warning in accepted.warnings],
+        }
+        return json_response(found)
+
     @router.post(
         f"{_COLLECTION}/bulk-get", status_code=207, responses={207: {"model": BulkGetAnswer}}
     )
@@ -87,7 +113,8 @@ def _add_collection(router: APIRouter, definitions: Definitions) -> None:
         tenant = tenant_of(request)
         ids = list(dict.fromkeys(reference.id for reference in body.ids))
         found = await definitions.get_many(tenant, ids)
-        return _bulk_answer(request_id_of(request), tenant, ids, found)
+        request_id = request_id_of(request)
+        return await asyncio.to_thread(_bulk_answer, request_id, tenant, ids, found)
 
 
 def _add_item(router: APIRouter, definitions: Definitions) -> None:
@@ -132,9 +159,8 @@ def warning_fields(written: Written) -> JsonObject:
 
 
 def _warning(warning: ExpressionProblem) -> JsonObject:
-    fields = asdict(warning)
-    unplaced = ("pointer",) if warning.pointer is None else ("line", "column")
-    return {name: value for name, value in fields.items() if name not in unplaced}
+    said = {"code": warning.code, "message": warning.message}
+    return said | position_fields(warning)
 
 
 def _written(tenant: Tenant, written: Written) -> Response:

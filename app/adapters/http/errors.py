@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.errors import SegmentationError, UserError
+from app.domain.model import JsonObject
 from app.domain.quartz_parser import InvalidCron
-from app.service.expressions import RefusedDefinition
+from app.service.expressions import ExpressionProblem, RefusedDefinition
 from app.service.profile_updates import RefusedUpdates
 from app.service.search import RefusedQuery
 
@@ -164,6 +165,7 @@ GATEWAY = {
 }
 """Message of each gateway error; the status is its first three digits."""
 
+_SAID = frozenset({"code", "message"})
 _INTERNAL = "Something went wrong here; the log of the service has the details."
 
 
@@ -291,15 +293,7 @@ def internal_response(request_id: str, path: str = "") -> Response:
 def _faults(error: SegmentationError, code: str) -> list[Fault]:
     faults = [Fault(code, error.message)]
     if isinstance(error, RefusedDefinition | RefusedQuery):
-        for problem in error.details:
-            place = {
-                "line": problem.line,
-                "column": problem.column,
-                "pointer": problem.pointer,
-                "hint": problem.hint,
-            }
-            extra = {name: value for name, value in place.items() if value}
-            faults.append(Fault(problem.code, problem.message, extra))
+        faults += [Fault(one.code, one.message, position_fields(one)) for one in error.details]
     if isinstance(error, RefusedUpdates):
         faults += [_refused(item, refusal) for item, refusal in error.refused]
     if isinstance(error, InvalidCron):
@@ -307,6 +301,12 @@ def _faults(error: SegmentationError, code: str) -> list[Fault]:
             Fault(code, f"{one.field}: {one.message}", {"hint": one.hint}) for one in error.problems
         ]
     return faults
+
+
+def position_fields(problem: ExpressionProblem) -> JsonObject:
+    """Return where a problem or warning is, and the remedy; what there is not is left out."""
+    fields = asdict(problem)
+    return {name: value for name, value in fields.items() if value and name not in _SAID}
 
 
 def _refused(item: int | None, refusal: UserError) -> Fault:

@@ -62,6 +62,8 @@ _OSLO_STORED: dict[str, Any] = {
     "updateTime": 1_700_000_100_000,
     "version": 1,
     "evaluationState": "BACKFILLING",
+    "evaluation": "incremental",
+    "estimatedStateBytes": 0,
 }
 
 
@@ -244,7 +246,28 @@ class Warning(Body):
     line: int | None = None
     column: int | None = None
     pointer: str | None = Field(default=None, description="JSON pointer, in a tree.")
+    length: int | None = None
+    excerpt: str = ""
     hint: str = ""
+
+
+class ExpressionBody(Body):
+    """An expression to check."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expression": _OSLO["expression"]}]})
+
+    expression: Expression
+
+
+class CheckedExpression(Body):
+    """What would become of a definition."""
+
+    evaluation: str = Field(description="As of a definition.")
+    estimated_state_bytes: int = Field(description="As of a definition.")
+    segments: list[str] = Field(
+        description="Ids that it names with `inSegment` or `segmentMembership`."
+    )
+    warnings: list[Warning]
 
 
 class Progress(Body):
@@ -289,6 +312,14 @@ class Definition(DefinitionBody):
     evaluation_progress: Progress | None = Field(
         default=None,
         description="Extension: while `BACKFILLING`, as soon as a worker has reported.",
+    )
+    evaluation: str | None = Field(
+        default=None,
+        description="Extension: `incremental`, or `history` where kept events are read again.",
+    )
+    estimated_state_bytes: int | None = Field(
+        default=None,
+        description="Extension: of the state of a profile with 100 events that all match.",
     )
     warnings: list[Warning] | None = Field(
         default=None, description="Extension: create and PATCH only, when there are any."
@@ -417,6 +448,10 @@ class ProblemEntry(Body):
     column: int | None = None
     pointer: str | None = Field(
         default=None, description="JSON pointer in a tree; absent for the whole of it."
+    )
+    length: int | None = Field(default=None, description="Characters of that line.")
+    excerpt: str | None = Field(
+        default=None, description="The line and, below it, the place underlined."
     )
     hint: str | None = None
     item: int | None = Field(default=None, description="Which of the list, from 0.")

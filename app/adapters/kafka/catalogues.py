@@ -94,6 +94,10 @@ class CatalogueKeeper:
         if catalogue.failures:
             # First of all: once every profile is at this catalogue, what is not failed is live.
             await self._source.report_failures(tenant, catalogue.tag, catalogue.failures)
+            for segment_id, reason in catalogue.failures.items():
+                logger.warning(
+                    "definition %s of %s/%s cannot be evaluated: %s", segment_id, *tenant, reason
+                )
         self.current = {**self.current, tenant: catalogue}
         failures = [len(item.failures) for item in self.current.values()]
         self._metrics.definitions_failed.set(sum(failures))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -38,6 +38,7 @@ from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
 from app.service.job_tally import Place, Tally
 from app.service.partition import Outcome, PartitionEngine
+from app.service.profile_size import refused
 
 _UNKNOWN = Position(0, None, 0)
 
@@ -49,6 +50,7 @@ class Work:
     Attributes:
         first, end: Offset of the first record, and the next one after the last.
         last_ms: Largest record timestamp in it, 0 without records.
+        updates, sources: What is to be applied, and the record that each came in.
         due: Profiles with a timer to fire, with its due time.
         dropped: Profiles whose timer is dropped unfired.
         scan: Slice of profiles to look at, if any; `following` is the smallest hash behind it.
@@ -63,6 +65,7 @@ class Work:
     records: int = 0
     last_ms: int = 0
     updates: list[ProfileUpdate] = field(default_factory=list)
+    sources: list[InputRecord] = field(default_factory=list)
     due: dict[ProfileKey, int] = field(default_factory=dict)
     dropped: list[ProfileKey] = field(default_factory=list)
     scan: Slice | None = None
@@ -330,10 +333,26 @@ class Owner:
             if found.record_ms > last_ms:
                 last_ms = found.record_ms
             updates.append(found)
+            work.sources.append(record)
         work.last_ms = last_ms
         if work.records == 0:
             work.first = records[0].offset
         work.records += len(records)
+
+    def refuse(self, work: Work, oversized: Collection[ProfileKey]) -> int:
+        """Set aside the updates that would add to profiles that are too large; return how many."""
+        pairs = [(update, update.key in oversized) for update in work.updates]
+        kept_updates, kept_sources = [], []
+        found = zip(work.updates, work.sources, refused(pairs), strict=True)
+        for update, record, is_refused in found:
+            if is_refused:
+                self._add_dead_letter(record, _too_large(), work)
+            else:
+                kept_updates.append(update)
+                kept_sources.append(record)
+        count = len(work.updates) - len(kept_updates)
+        work.updates, work.sources = kept_updates, kept_sources
+        return count
 
     def _is_new(self, source: int, offset: int) -> bool:
         """Tell a forwarded record from the repetition that a replay at its source makes."""
@@ -436,6 +455,14 @@ class Owner:
         metadata = orjson.dumps({"e": self.epoch, "s": self.sequence}).decode()
         at = TopicPartition(self.topics.updates, self.partition)
         return {at: OffsetAndMetadata(self.offset, metadata)}
+
+
+def _too_large() -> InvalidUpdate:
+    return InvalidUpdate(
+        "the profile is larger than SEG_MAX_PROFILE_BYTES, so nothing more is added to it; delete"
+        " it or raise the limit, and send the update again",
+        code="profile-too-large",
+    )
 
 
 def _not_applied() -> InvalidUpdate:

@@ -323,6 +323,7 @@ class Stream:
             lambda batch: batch.owner.engine.missing_states(_keys(batch)),
             lambda batch, found: batch.owner.engine.provide_states(found),
         )
+        await self._refuse_oversized(batches)
         for batch in batches:
             if batch.work.scanned:
                 self._guarded(batch, partial(_leave_current, batch))
@@ -333,6 +334,24 @@ class Stream:
             _missing_events,
             lambda batch, found: batch.owner.engine.provide_events(found),
         )
+
+    async def _refuse_oversized(self, batches: list[Batch]) -> None:
+        """Set aside what would add to profiles that are too large."""
+        for batch in batches:
+            owner, updates = batch.owner, batch.work.updates
+            keys = self._guarded(batch, partial(owner.engine.unmeasured, updates))
+            if keys:
+                sizes = await self._redis(
+                    partial(self._store.event_bytes, owner.partition, keys), batches
+                )
+                self._guarded(batch, partial(owner.engine.provide_event_bytes, keys, sizes))
+            oversized = self._guarded(batch, partial(owner.engine.oversized, updates))
+            if oversized and owner.refuse(batch.work, oversized):
+                logger.warning(
+                    "partition %d: updates refused, these profiles are too large: %s",
+                    owner.partition,
+                    ", ".join(sorted(key.profile_id for key in oversized)),
+                )
 
     async def _provide(
         self,

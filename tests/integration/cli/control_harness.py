@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from app.__main__ import main
 from app.adapters.redis.control_client import connect_control
@@ -36,6 +37,7 @@ class Done:
     status: int
     out: str
     err: str
+    logged: Sequence[MutableMapping[str, Any]] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -90,13 +92,14 @@ class Control:
         given = io.TextIOWrapper(io.BytesIO(stdin.encode()))
         self.monkeypatch.setattr(sys, "stdin", given)
         self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        # The API is in this process: what it logs is no output of the command.
+        with capture_logs() as logged, pytest.raises(SystemExit) as ended:
             main()
         captured = self.capsys.readouterr()
         assert not [secret for secret in SECRETS if secret in captured.out + captured.err]
         status = ended.value.code or 0
         assert isinstance(status, int)
-        return Done(status, captured.out, captured.err)
+        return Done(status, captured.out, captured.err, logged)
 
     def good(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command that has to succeed."""

@@ -133,11 +133,18 @@ def test_a_refused_expression_is_shown_with_its_places_and_remedies(control: Con
     assert lines[0].startswith("segmentation: refused (status 400): the expression has 2 problems")
     assert lines[0].endswith("[SEG-INVALID-DEFINITION-400]")
     assert lines[1].startswith("  line 1, column 1: ")
-    assert lines[2:4] == ["    foo(1) and", "    ^"]
+    assert lines[2:4] == ["    foo(1) and", "    ^^^^^^"]
     second = next(n for n, line in enumerate(lines) if line.startswith("  line 2"))
     assert lines[second].startswith("  line 2, column 12: ")
-    assert lines[second + 1 : second + 3] == ['     inSegment("missing")', "               ^"]
+    assert lines[second + 1 : second + 3] == [
+        '     inSegment("missing")',
+        "               ^^^^^^^^^",
+    ]
     assert lines[-1].startswith("  request id: ")
+    # The log of the API has the same.
+    (logged,) = [one for one in done.logged if one["event"] == "expression-refused"]
+    told = [line for problem in logged["problems"] for line in problem.split("\n")]
+    assert [f"  {line}" for line in told] == lines[1:-1]
 
 
 def test_the_remedy_of_a_problem_is_told(control: Control) -> None:
@@ -154,7 +161,7 @@ def test_what_is_allowed_but_perhaps_not_meant_is_told_beside_the_output(control
 
     assert done.document["warnings"][0]["code"] == "beyond-retention"
     assert done.err.startswith("warning: line 1, column 8: ")
-    assert f"\n    {text}\n           ^\n" in done.err
+    assert f"\n    {text}\n           {'^' * 38}\n" in done.err
 
 
 def test_a_taken_name_and_a_used_definition_are_refused_in_the_words_of_the_api(
@@ -229,3 +236,17 @@ def test_problems_of_a_tree_are_shown_at_their_pointers(control: Control) -> Non
     assert refused.status == 1
     assert "  at /params/0: this varRef has no `varName`" in refused.err
     assert control.run("definitions", "convert").status == 2
+
+
+def test_an_expression_is_checked_without_being_stored(control: Control) -> None:
+    text = "xEvent[timestamp occurs <= 31 days before now].count() > 0"
+    good = control.good("definitions", "check", "--expression", text)
+    bad = control.run("definitions", "check", "--expression", "age == 3")
+    nothing = control.run("definitions", "check")
+
+    assert good.out.startswith("evaluation  incremental\nstate size  about ")
+    assert good.err.startswith("warning: line 1, column 8: ")
+    assert bad.status == 1
+    assert "    age == 3\n         ^\n    hint: equality is written with one `=`\n" in bad.err
+    assert nothing.status == 2
+    assert control.good("definitions", "list", "--json").out == ""

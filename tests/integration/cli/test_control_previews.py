@@ -82,6 +82,6 @@ def test_a_body_from_a_file_and_a_mistake_with_its_place(control: Control) -> No
     refused = control.run("previews", "create", "-f", "-", stdin=json.dumps(body))
     assert refused.status == 1
     assert "line 1, column 13" in refused.err
-    assert refused.err.count("^") == 1
+    assert "^" in refused.err
     control.good("previews", "create", "-f", "-", "--expression", "a = 1", stdin=json.dumps(body))
     assert control.run("previews", "create").status == 2

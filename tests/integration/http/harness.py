@@ -46,6 +46,7 @@ from app.service.audience_metrics import AudienceMetrics
 from app.service.definitions import Definitions
 from app.service.explanations import ExplanationParts, Explanations
 from app.service.exports import Exports
+from app.service.expressions import ExpressionRules, NoSchemas, SchemaSource
 from app.service.jobs import Jobs
 from app.service.previews import Previews
 from app.service.profile_updates import ProfileUpdates
@@ -199,6 +200,7 @@ async def running_plane(
     preview_limits: PreviewLimits = PREVIEW_LIMITS,
     partitions: int = PARTITIONS,
     sources: FileSources | None = None,
+    schemas: SchemaSource | None = None,
     **imports: Any,
 ) -> AsyncIterator[Plane]:
     """Serve in this process; only updates and deletions of profiles need Kafka.
@@ -229,7 +231,8 @@ async def running_plane(
     producer = UpdateProducer(target, metrics, deadline_s=deadline_s)
     reader = RedisProfileReader(redis, prefix, partitions)
     profiles = Profiles(reader, store, RETENTION_MS)
-    definitions = Definitions(store, lambda: str(uuid.uuid4()))
+    rules = ExpressionRules(RETENTION_MS, schemas=schemas or NoSchemas())
+    definitions = Definitions(store, lambda: str(uuid.uuid4()), rules)
     check = WorkerCheck(topic, partitions, MAX_RECORD_BYTES)
     import_store = RedisExternalStore(redis, prefix, partitions, topic)
     external, importer = external_parts(
@@ -272,7 +275,7 @@ async def running_plane(
                 store,
                 lambda: str(uuid.uuid4()),
                 now_ms,
-                RETENTION_MS,
+                rules,
                 preview_limits,
             ),
             search=Search(keeper),

@@ -150,6 +150,8 @@ SEARCH_VERSION = "x-ups-search-version"
 EXTENSIONS = {
     "version",
     "evaluationState",
+    "evaluation",
+    "estimatedStateBytes",
     "evaluationStateReason",
     "evaluationProgress",
     "warnings",

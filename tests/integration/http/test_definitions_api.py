@@ -431,3 +431,31 @@ async def test_what_the_topic_will_carry_has_its_published_schema(
     assert of_audience.keys() <= value.keys()
     assert record.key == tombstone.key == f"{plane.org_id}/prod/{document['id']}"
     assert tombstone.value is None
+
+
+async def test_an_expression_is_checked_without_being_stored(client: httpx.AsyncClient) -> None:
+    async def check(text: str) -> httpx.Response:
+        body = {"expression": {"type": "PQL", "format": "pql/text", "value": text}}
+        return await client.post(f"{DEFINITIONS}/check", json=body)
+
+    asked = await created(client, "Asked")
+    good = await check(
+        f"{in_segment(asked['id'])} and xEvent[timestamp occurs <= 31 days before now].count() > 5"
+    )
+    bad = await check('foo(1) and inSegment("missing") and a ==')
+    listed = (await client.get(DEFINITIONS)).json()["segments"]
+
+    assert good.status_code == 200
+    said = good.json()
+    assert (said["evaluation"], said["segments"]) == ("incremental", [asked["id"]])
+    assert 0 < said["estimatedStateBytes"] < 1_000
+    assert [one["code"] for one in said["warnings"]] == ["beyond-retention"]
+    assert said["warnings"][0]["excerpt"].endswith("^" * 30)
+    assert bad.status_code == 400
+    _, unknown, unread = faults(bad)
+    assert (unknown["message"], unknown["length"]) == ("unknown function foo", 6)
+    assert unread["column"] == 40
+    # What is stored tells the same, with the definition.
+    assert [(one["id"], one["evaluation"], one["estimatedStateBytes"]) for one in listed] == [
+        (asked["id"], "incremental", 0)
+    ]

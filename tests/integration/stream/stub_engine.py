@@ -30,6 +30,12 @@ class StubEngine:
         for key, packed in loaded.items():
             self.states[key] = json.loads(packed) if packed else None
 
+    def unmeasured(self, updates):
+        return []
+
+    def oversized(self, updates):
+        return set()
+
     def outdated(self, keys):
         return []
 

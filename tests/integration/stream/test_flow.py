@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Producer
 
 from app.adapters.redis.keys import sample_hash
+from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, ProfileKey
+from app.service.partition import PartitionEngine
 from tests.integration.stream.harness import (
     Bus,
     NoDefinitions,
@@ -290,3 +293,48 @@ async def test_health_tells_what_is_wrong(bus):
         answer = await client.get(f"{base}/readyz")
         assert answer.status_code == 503
         assert answer.json()["problems"] == ["partition 0 is being taken over"]
+
+
+async def test_a_profile_that_is_too_large_takes_no_more_until_it_is_deleted(bus):
+    limits = EngineLimits(profile_bytes=20_000, event_bytes=5_000)
+    wide, long = ProfileKey(bus.tenant, "wide"), ProfileKey(bus.tenant, "long")
+    partition = bus.partition("long")
+    keys = bus.store.keys(partition)
+    bought = {"event": {"eventType": "buy", "text": "x" * 4_000}}
+
+    async def events():
+        return await bus.redis.strlen(keys.events(long))
+
+    def engine(_, cache=0):
+        return PartitionEngine(limits, cache)
+
+    async with bus.running(engine=engine) as worker:
+        await bus.send(("wide", {"attributes": {"a": "x" * 25_000}}))
+        state_of_wide = bus.store.keys(bus.partition("wide")).state(wide)
+        await eventually(lambda: bus.redis.exists(state_of_wide))
+        await bus.send(("wide", {"attributes": {"b": 1}}))
+        (letter,) = await bus.read(bus.topics.dead_letters, 1)
+        assert dict(letter.headers)["error-code"] == b"profile-too-large"
+        assert value_of(worker.metrics.updates, "dead-letter") == 1
+        # Each in a batch of its own: what is stored counts.
+        for number in range(1, 6):
+            await bus.send(("long", bought))
+            await eventually(partial(_reaches, events, number * 4_000))
+    # Another worker knows it as well.
+    async with bus.running(engine=engine):
+        await bus.send(("long", bought), ("other", {"attributes": {"c": 1}}))
+        await bus.read(bus.topics.dead_letters, 2)
+        assert await events() < 24_000
+        await bus.send(("long", None), ("long", {"attributes": {"back": True}}))
+        await eventually(partial(_is_empty, events))
+        await bus.send(("long", bought))
+        await eventually(partial(_reaches, events, 4_000))
+    assert len(await bus.read(bus.topics.dead_letters, 2)) == 2
+
+
+async def _reaches(measured, size):
+    return await measured() >= size
+
+
+async def _is_empty(measured):
+    return not await measured()

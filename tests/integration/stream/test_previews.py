@@ -25,6 +25,7 @@ from app.engine.predicate import Predicate
 from app.engine.state_codec import decode
 from app.pql.checker import check
 from app.pql.parser import parse
+from app.service.expressions import ExpressionRules
 from app.service.partition import PartitionEngine
 from app.service.preview_document import estimate_document, preview_document
 from app.service.previews import Previews, preview_id_of
@@ -51,7 +52,7 @@ class PreviewWorld(World):
             self.definitions,
             lambda: str(uuid.uuid4()),
             lambda: time.time_ns() // 1_000_000,
-            RETENTION_MS,
+            ExpressionRules(RETENTION_MS),
             limits,
         )
 

@@ -68,7 +68,7 @@ def test_no_page_is_read_for_nothing(limit: int | None, read: int) -> None:
 
 
 def told(status: int, document: Any) -> str:
-    error = failure(URL, status, document, "age == 3", "r-1")
+    error = failure(URL, status, document, "r-1")
     assert isinstance(error, Refused)
     return error.message
 
@@ -83,7 +83,10 @@ def test_all_three_shapes_of_a_refusal_are_read() -> None:
         "errors": {
             "400": [
                 {"code": "A", "message": "one problem"},
-                {"code": "B", "message": "bad `=`", "line": 1, "column": 6, "hint": "one `=`"},
+                {
+                    **{"code": "B", "message": "bad `=`", "line": 1, "column": 6, "length": 1},
+                    **{"excerpt": "age == 3\n     ^", "hint": "one `=`"},
+                },
                 {"code": "C", "message": "elsewhere", "line": 7, "column": 1},
                 {"code": "D", "message": "nowhere", "hint": "somewhere"},
             ]
@@ -111,7 +114,7 @@ def test_messages_of_others_cannot_move_the_cursor() -> None:
     "document", [None, {}, {"errors": {}}, {"errors": []}, {"errors": {"400": "x"}}, {"detail": 1}]
 )
 def test_a_refusal_in_no_known_shape_comes_from_something_else(document: Any) -> None:
-    error = failure(URL, 400, document, "", "")
+    error = failure(URL, 400, document, "")
     assert isinstance(error, Unavailable)
     assert "status 400" in error.message
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.pql import ast
 from app.pql.ast import And, Binary, Field, Filter, Literal, MethodCall, Name, Negative, Not, Or
-from app.pql.errors import PqlError, render
+from app.pql.errors import PqlError
 from app.pql.limits import MAX_CHARACTERS
 from app.pql.parser import parse
 from app.pql.printer import to_text
@@ -198,17 +198,6 @@ def test_a_text_that_is_too_long_is_refused() -> None:
     with pytest.raises(PqlError, match="characters"):
         parse("a" + " " * MAX_CHARACTERS)
     assert parse("a" + " " * (MAX_CHARACTERS - 1)) == A
-
-
-def test_rendering_underlines_the_place() -> None:
-    text = "a = 1\nand b == 2"
-    with pytest.raises(PqlError) as caught:
-        parse(text)
-
-    lines = render(caught.value.problems[0], text).splitlines()
-
-    assert lines[0].startswith("line 2, column 8: ")
-    assert lines[1:3] == ["  and b == 2", "         ^"]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from app.domain.limits import DAY_MS
-from app.service.expressions import AcceptedExpression, accept, parsed
+from app.domain.model import Tenant
+from app.service.expressions import AcceptedExpression, ExpressionRules, accept, parsed
 
 BUYS = 'xEvent[eventType = "buy" and timestamp occurs {}].count() >= 2'
 
 
 def accepted(text: str, days: int = 30) -> AcceptedExpression:
-    return accept(text, parsed(text), (), days * DAY_MS)
+    return accept(Tenant("o", "s"), text, parsed(text), (), ExpressionRules(days * DAY_MS))
 
 
 @pytest.mark.parametrize(

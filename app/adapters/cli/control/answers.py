@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.adapters.cli.control.failures import Refused
-from app.adapters.cli.control.text import pointed, printable
+from app.adapters.cli.control.text import printable
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.model import JsonObject
 
@@ -32,14 +32,13 @@ def parsed(content: bytes) -> JsonObject | None:
 
 
 def failure(
-    url: str, status: int, document: JsonObject | None, source: str, request_id: str
+    url: str, status: int, document: JsonObject | None, request_id: str
 ) -> SegmentationError:
     """Return the error for an answer that is no success.
 
     Args:
         url: Of the API, for messages.
         document: The body, if it was a JSON object.
-        source: The expression or query that was sent, for what has a position in it.
         request_id: Which the log of the API has too; may be empty.
     """
     entries = _entries(document or {})
@@ -53,7 +52,7 @@ def failure(
     code = _text(head, "code")
     lines = [f"refused (status {status}): {_message(head)}" + (f" [{code}]" if code else "")]
     for entry in others:
-        lines += _indented(placed(entry, source))
+        lines += _indented(placed(entry))
     remedy = _REMEDIES.get(code)
     lines += [f"  {remedy}"] if remedy else []
     return Refused("\n".join([*lines, *traced]))
@@ -67,8 +66,8 @@ def strange_answer(url: str, what: str) -> Unavailable:
     )
 
 
-def placed(entry: JsonObject, source: str) -> Iterator[str]:
-    """Yield a problem or warning as lines: place and message, text, caret, hint."""
+def placed(entry: JsonObject) -> Iterator[str]:
+    """Yield a problem or warning as lines: place and message, excerpt, hint."""
     line, column = entry.get("line"), entry.get("column")
     pointer = _text(entry, "pointer")
     if pointer:
@@ -77,8 +76,9 @@ def placed(entry: JsonObject, source: str) -> Iterator[str]:
         yield _message(entry)
     else:
         yield f"line {line}, column {column}: {_message(entry)}"
-        for shown in pointed(source, line, column):
-            yield f"  {shown}"
+        excerpt = entry.get("excerpt")
+        for shown in excerpt.split("\n") if isinstance(excerpt, str) and excerpt else ():
+            yield f"  {printable(shown)}"
     hint = _text(entry, "hint")
     if hint:
         yield f"  hint: {hint}"

@@ -56,35 +56,33 @@ class Api:
         """Close the connection."""
         self._client.close()
 
-    def get(self, path: str, parameters: Parameters | None = None, source: str = "") -> JsonObject:
+    def get(self, path: str, parameters: Parameters | None = None) -> JsonObject:
         """Return a document.
 
         Args:
             path: From the root of the API.
             parameters: Of the query; a list is repeated.
-            source: Text that problems in the answer have their positions in.
 
         Raises:
             Refused: By the API.
             Unavailable: It does not answer, or something else does.
         """
-        return self._call("GET", path, params=parameters, source=source)
+        return self._call("GET", path, params=parameters)
 
-    def send(self, method: str, path: str, body: object = None, source: str = "") -> JsonObject:
+    def send(self, method: str, path: str, body: object = None) -> JsonObject:
         """Send a body, or none, and return the answer; empty when that has no content.
 
         Raises:
             Refused, Unavailable: As `get`.
         """
         if body is None:
-            return self._call(method, path, source=source)
+            return self._call(method, path)
         # As ASCII: what is no text at all then is the API's to refuse.
         return self._call(
             method,
             path,
             content=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
-            source=source,
         )
 
     def linked_pages(self, path: str, parameters: Parameters, links: str) -> Iterator[JsonObject]:
@@ -110,7 +108,7 @@ class Api:
         """Return the error for an answer that is not as this service gives it."""
         return strange_answer(self._access.url, what)
 
-    def _call(self, method: str, path: str, *, source: str, **request: Any) -> JsonObject:
+    def _call(self, method: str, path: str, **request: Any) -> JsonObject:
         url = self._access.url
         try:
             answer = self._client.request(method, url + path, **request)
@@ -123,7 +121,7 @@ class Api:
         document = parsed(answer.content)
         if not answer.is_success:
             request_id = answer.headers.get("x-request-id", "")
-            raise failure(url, answer.status_code, document, source, request_id)
+            raise failure(url, answer.status_code, document, request_id)
         if answer.status_code == _NO_CONTENT or (method != "GET" and not answer.content):
             return {}
         if document is None:

@@ -126,7 +126,7 @@ def create_audience(
         lifecycleState="draft" if draft else None,
     )
     body = whole_body(file, options)
-    write = Write("POST", _COLLECTION, body, source_of(body))
+    write = Write("POST", _COLLECTION, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
@@ -225,17 +225,5 @@ def _read_patch(file: Path) -> list[Any]:
 
 def _patch(session: Session, audience_id: str, operations: list[Any], patience: Patience) -> None:
     path = item(_COLLECTION, audience_id)
-    write = Write("PATCH", path, operations, _source_of_patch(operations))
+    write = Write("PATCH", path, operations)
     send_and_show(session, _KIND, write, patience)
-
-
-def _source_of_patch(operations: list[Any]) -> str:
-    """Return the expression that a patch leads to, if it has one."""
-    for operation in reversed(operations):
-        if isinstance(operation, dict):
-            path, value = operation.get("path"), operation.get("value")
-            if path == "/expression/value" and isinstance(value, str):
-                return value
-            if path == "/expression":
-                return source_of({"expression": value})
-    return ""

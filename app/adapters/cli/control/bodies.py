@@ -83,7 +83,7 @@ def _format_of(text: str) -> str:
 
 
 def source_of(body: JsonObject) -> str:
-    """Return the expression that a body has, for problems that have a place in it."""
+    """Return the expression that a document has."""
     expression = body.get("expression")
     value = expression.get("value") if isinstance(expression, dict) else None
     return value if isinstance(value, str) else ""

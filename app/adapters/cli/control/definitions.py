@@ -11,6 +11,7 @@ from app.adapters.cli.control.bodies import (
     PROFILE_SCHEMA,
     chosen,
     expression_object,
+    read_object,
     read_text,
     source_of,
     whole_body,
@@ -27,10 +28,12 @@ from app.adapters.cli.control.waiting import (
     Patience,
     Wait,
     Write,
+    note_warnings,
     progress_text,
     send_and_show,
     show_when_live,
 )
+from app.domain.model import JsonObject
 
 _COLLECTION = f"{BASE_PATH}/segment/definitions"
 _CONVERSION = f"{BASE_PATH}/segment/conversion"
@@ -43,6 +46,12 @@ _EDITABLE = (
 )
 """What a change overwrites (docs/api.md)."""
 
+
+def _state_size(document: JsonObject) -> str | None:
+    size = document.get("estimatedStateBytes")
+    return f"about {size:,} bytes per profile" if isinstance(size, int) else None
+
+
 _FIELDS = (
     named("id", "id"),
     named("name", "name"),
@@ -51,9 +60,16 @@ _FIELDS = (
     Column("progress", progress_text),
     named("reason", "evaluationStateReason"),
     named("version", "version"),
+    named("evaluation", "evaluation"),
+    Column("state size", _state_size),
     Column("created", at_ms("creationTime")),
     Column("updated", at_ms("updateTime")),
     Column("expression", source_of),
+)
+_CHECKED_FIELDS = (
+    named("evaluation", "evaluation"),
+    Column("state size", _state_size),
+    named("segments", "segments"),
 )
 _KIND = Kind(_COLLECTION, _FIELDS)
 _COLUMNS = (
@@ -104,8 +120,24 @@ def create_definition(
     """Create a definition from options, or from a file with the options over it."""
     options = chosen(name=name, expression=expression, description=description)
     body = whole_body(file, options)
-    write = Write("POST", _COLLECTION, body, source_of(body))
+    write = Write("POST", _COLLECTION, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
+
+
+@command(group, "check")
+def check_expression(session: Session, expression: Expression = None, file: File = None) -> None:
+    """Say what would become of a definition, without creating it.
+
+    Status 1, with every problem at its place, when it would be refused.
+    """
+    body = read_object(file) if file is not None else {}
+    body |= chosen(expression=expression)
+    if "expression" not in body:
+        raise Usage("Give --expression, or --file with a definition as JSON.")
+    path = item(_COLLECTION, "check")
+    found = session.api.send("POST", path, {"expression": body["expression"]})
+    note_warnings(session.out, found)
+    session.out.document(found, _CHECKED_FIELDS)
 
 
 @command(group, "update")
@@ -130,7 +162,7 @@ def update_definition(
         body = {field: before[field] for field in _EDITABLE if field in before} | options
     else:
         raise Usage("Nothing to change: give --name, --expression, --description or --file.")
-    write = Write("PATCH", path, body, source_of(body))
+    write = Write("PATCH", path, body)
     send_and_show(session, _KIND, write, Patience(wait, timeout))
 
 
@@ -163,7 +195,7 @@ def convert_expression(
         "schema": {"name": PROFILE_SCHEMA},
         "expression": expression_object(text.strip()),
     }
-    answer = session.api.send("POST", _CONVERSION, body, source_of(body))
+    answer = session.api.send("POST", _CONVERSION, body)
     session.out.done(answer, source_of(answer))
 
 

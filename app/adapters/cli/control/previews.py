@@ -112,8 +112,7 @@ def create_preview(
     body |= {name: value for name, value in given.items() if value is not None}
     if "predicateExpression" not in body:
         raise Usage("Give --expression, or --file with the whole body as JSON.")
-    source = body["predicateExpression"]
-    created = session.api.send("POST", _COLLECTION, body, source if isinstance(source, str) else "")
+    created = session.api.send("POST", _COLLECTION, body)
     if not wait:
         session.out.document(created, _CREATED)
         return

@@ -42,7 +42,7 @@ PageSize = Annotated[
 def count_by_namespace(session: Session, text: Text = None) -> None:
     """Count what a query finds in each namespace."""
     parameters = _SCHEMA | ({} if text is None else {"s": text})
-    answer = session.api.get(f"{_SEARCH}/namespaces", parameters, text or "")
+    answer = session.api.get(f"{_SEARCH}/namespaces", parameters)
     _note_status(session, answer)
     found = objects(session, answer, "namespaces")
     session.out.rows([found], _NAMESPACE_COLUMNS, "Nothing was found.")
@@ -62,7 +62,7 @@ def find_entities(
     """Find segments and folders; folders come first, then what fits best."""
     parameters = {**_SCHEMA, "namespace": namespace, "s": text, "entityId": folder}
     asked = Asked(f"{_SEARCH}/entities", parameters, limit, page_size)
-    pages = limited(_entity_pages(session, asked, text or ""), limit)
+    pages = limited(_entity_pages(session, asked), limit)
     session.out.rows(pages, _ENTITY_COLUMNS, "Nothing was found.")
 
 
@@ -80,11 +80,11 @@ def show_taxonomy(
     session.out.rows([found], _PLACE_COLUMNS, "Nothing was found.")
 
 
-def _entity_pages(session: Session, asked: Asked, source: str) -> Iterator[Page]:
+def _entity_pages(session: Session, asked: Asked) -> Iterator[Page]:
     """Yield the objects of each page, by its number: these pages are not linked."""
     number, pages = 0, 1
     while number < pages:
-        answer = session.api.get(asked.path, asked.query | {"page": number}, source)
+        answer = session.api.get(asked.path, asked.query | {"page": number})
         if number == 0:
             _note_status(session, answer)
         yield objects(session, answer, "entities")

@@ -47,13 +47,11 @@ class Write:
 
     Attributes:
         body: As JSON.
-        source: The expression in it, empty for none; refusals point into it.
     """
 
     method: str
     path: str
     body: Any
-    source: str
 
 
 def send_and_show(session: Session, kind: Kind, write: Write, patience: Patience) -> None:
@@ -63,8 +61,8 @@ def send_and_show(session: Session, kind: Kind, write: Write, patience: Patience
         Refused: The API does not take it.
         NotLive, Unavailable: As `show_when_live`.
     """
-    written = session.api.send(write.method, write.path, write.body, write.source)
-    note_warnings(session.out, written, write.source)
+    written = session.api.send(write.method, write.path, write.body)
+    note_warnings(session.out, written)
     if not patience.wait:
         session.out.document(written, kind.fields)
         return
@@ -125,9 +123,9 @@ def progress_text(document: JsonObject) -> str | None:
 _EVALUATION = Followed("evaluationState", frozenset({"LIVE", "FAILED", "OFF"}), progress_percent)
 
 
-def note_warnings(out: Output, document: JsonObject, source: str) -> None:
+def note_warnings(out: Output, document: JsonObject) -> None:
     """Tell what is allowed but perhaps not meant (docs/api.md)."""
     warnings = document.get("warnings")
     for warning in warnings if isinstance(warnings, list) else []:
-        lines = list(placed(warning, source))
+        lines = list(placed(warning))
         out.note("\n".join([f"warning: {lines[0]}", *(f"  {line}" for line in lines[1:])]))

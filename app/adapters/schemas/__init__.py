@@ -1,0 +1,1 @@
+"""Schemas of profiles and events, from a file or over HTTP."""
