@@ -81,6 +81,8 @@ async def test_a_created_definition_reads_back_whole(
         "updateTime",
         "version",
         "evaluationState",
+        "evaluation",
+        "estimatedStateBytes",
     ]
     assert uuid.UUID(body["id"]).version == 4
     assert body["imsOrgId"] == plane.org_id
