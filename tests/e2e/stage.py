@@ -1,4 +1,4 @@
-"""One worker and one control plane as processes of their own, for tests without any fault."""
+"""Workers and one control plane as processes of their own, which a test may kill."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from app.adapters.kafka.topics import TopicPlan, ensure_topics
-from tests.e2e.processes import Services
+from tests.e2e.processes import Service, Services
 from tests.integration.http.harness import DEFINITIONS, definition_body
 from tests.integration.stream.harness import Bus, eventually
 from tests.services import LocalKafka, LocalRedis
 
 PARTITIONS = 4
+_LOOKED_AT = "segmentation_job_profiles_total "
 
 
 def wall_ms() -> int:
@@ -50,6 +51,58 @@ class Stage:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
 
+    def service(self, name: str) -> Service:
+        """Return the process of this name: `api`, `worker`, `worker-2`."""
+        (found,) = (one for one in self.services.running if one.name == name)
+        return found
+
+    async def restart(self, *names: str) -> None:
+        """Kill processes as crashes would, all at once, and start them anew."""
+        self.kill(*names)
+        await self.start(*names)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.service(name).kill()
+
+    async def start(self, *names: str) -> None:
+        """Start what was killed, and wait until it is ready; `client` calls the new API."""
+        services = [self.service(name) for name in names]
+        for one in services:
+            one.start()
+        await asyncio.gather(*(one.ready() for one in services))
+        self.client.base_url = httpx.URL(self.service("api").url)
+
+    async def looked_at(self, *names: str) -> float:
+        """Return how many profiles these workers have counted for jobs and exports."""
+        found = 0.0
+        for name in names:
+            text = (await self.client.get(f"{self.service(name).url}/metrics")).text
+            (count,) = (
+                line.removeprefix(_LOOKED_AT)
+                for line in text.splitlines()
+                if line.startswith(_LOOKED_AT)
+            )
+            found += float(count)
+        return found
+
+    async def until_live(self, segment_id: str) -> None:
+        """Wait until the API says that every profile has been brought to the definition."""
+        await self.until_state(f"{DEFINITIONS}/{segment_id}", "LIVE")
+
+    async def until_state(self, path: str, state: str) -> None:
+        """Wait until the API says so of a definition or an audience."""
+
+        async def is_there() -> bool:
+            document = (await self.client.get(path)).json()
+            if document["evaluationState"] == state:
+                return "evaluationProgress" not in document
+            progress = document.get("evaluationProgress", {"partitions": PARTITIONS})
+            assert progress["partitions"] == PARTITIONS
+            return False
+
+        await eventually(is_there, 60)
+
     async def send(self, profile_id: str, document: dict[str, Any]) -> Any:
         """Send an update where it belongs; return where it arrived."""
         return await self.producer.send_and_wait(
@@ -64,6 +117,10 @@ class Stage:
         async for record in self.reader:
             found = json.loads(record.value)
             self.changes.append({**found, "receivedMs": wall_ms()})
+
+    def of_segment(self, segment_id: str) -> list[dict[str, Any]]:
+        """Return the changes of all memberships of a segment read so far."""
+        return [one for one in self.changes if one["segmentId"] == segment_id]
 
     def of(self, profile_id: str, segment_id: str) -> list[dict[str, Any]]:
         """Return the changes of one membership read so far."""
@@ -86,7 +143,7 @@ class Stage:
 
 @asynccontextmanager
 async def running_stage(
-    kafka: LocalKafka, redis: LocalRedis, folder: Path, **settings: str
+    kafka: LocalKafka, redis: LocalRedis, folder: Path, *, workers: int = 1, **settings: str
 ) -> AsyncIterator[Stage]:
     """Start everything, with further settings; at the end all has to stop in order.
 
@@ -114,9 +171,9 @@ async def running_stage(
     producer = AIOKafkaProducer(**bus.client)
     try:
         api, headers = services.api(names.org_id)
-        worker = services.worker("worker")
-        await api.ready()
-        await worker.ready()
+        names_of = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
+        started = [api, *(services.worker(name) for name in names_of)]
+        await asyncio.gather(*(one.ready() for one in started))
         await reader.start()
         reader.assign([TopicPartition(bus.topics.changes, p) for p in range(PARTITIONS)])
         await producer.start()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.stage import PARTITIONS, Stage, running_stage
+from tests.e2e.stage import Stage, running_stage
 from tests.integration.http.harness import (
     AUDIENCES,
     DEFINITIONS,
@@ -43,25 +42,6 @@ async def is_stored(stage: Stage, profile_id: str) -> bool:
     return answer.status_code == 200
 
 
-async def until_live(stage: Stage, segment_id: str) -> None:
-    """Wait until the API says that every profile has been brought to the definition."""
-    await until_state(stage, f"{DEFINITIONS}/{segment_id}", "LIVE")
-
-
-async def until_state(stage: Stage, path: str, state: str) -> None:
-    """Wait until the API says so of a definition or an audience."""
-
-    async def is_there() -> bool:
-        document = (await stage.client.get(path)).json()
-        if document["evaluationState"] == state:
-            return "evaluationProgress" not in document
-        progress = document.get("evaluationProgress", {"partitions": PARTITIONS})
-        assert progress["partitions"] == PARTITIONS
-        return False
-
-    await eventually(is_there, 60)
-
-
 async def test_definitions_take_effect_without_a_restart(
     kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
@@ -77,7 +57,7 @@ async def test_definitions_take_effect_without_a_restart(
         # Who was there before enters without an update.
         entered = await stage.change("untouched", segment_id, 1)
         assert (entered["status"], entered["cause"]["kind"]) == ("realized", "backfill")
-        await until_live(stage, segment_id)
+        await stage.until_live(segment_id)
         await stage.send("before", {"attributes": {"city": "Oslo"}})
         assert (await stage.change("before", segment_id, 1))["status"] == "realized"
 
@@ -96,7 +76,7 @@ async def test_definitions_take_effect_without_a_restart(
         assert left["cause"]["kind"] == "definition"
         left = await stage.change("untouched", segment_id, 2)
         assert (left["status"], left["cause"]["kind"]) == ("exited", "definition")
-        await until_live(stage, segment_id)
+        await stage.until_live(segment_id)
         path_of_other = f"{DEFINITIONS}/{await stage.define('not young', 'age > 20')}"
         other_id = path_of_other.rpartition("/")[2]
         assert (await stage.change("untouched", other_id, 1))["status"] == "realized"
@@ -126,25 +106,19 @@ async def test_a_worker_killed_in_a_scan_tells_nothing_twice(
     async with running_stage(kafka, redis_server, tmp_path, SEG_SCAN_MAX_PROFILES="8") as stage:
         await asyncio.gather(*(stage.send(name, {"attributes": {"age": 40}}) for name in names))
         first_id = await stage.define("first", "age > 30")
-        await until_live(stage, first_id)
+        await stage.until_live(first_id)
         segment_id = await stage.define("grown up", "age > 35")
-        await eventually(lambda: len(of_segment(stage, segment_id)) >= 100)
-        (worker,) = (one for one in stage.services.running if one.name == "worker")
-        worker.kill()
-        told = len(of_segment(stage, segment_id))
+        await eventually(lambda: len(stage.of_segment(segment_id)) >= 100)
+        stage.kill("worker")
+        told = len(stage.of_segment(segment_id))
         assert told < len(names), "the scan was over too soon: the test shows nothing"
-        worker.start()
-        await worker.ready()
-        await until_live(stage, segment_id)
-        await eventually(lambda: len(of_segment(stage, segment_id)) >= len(names))
+        await stage.start("worker")
+        await stage.until_live(segment_id)
+        await eventually(lambda: len(stage.of_segment(segment_id)) >= len(names))
         for one in (first_id, segment_id):
-            found = of_segment(stage, one)
+            found = stage.of_segment(one)
             assert sorted(change["profileId"] for change in found) == sorted(names)
             assert {(change["sequence"], change["status"]) for change in found} == {(1, "realized")}
-
-
-def of_segment(stage: Stage, segment_id: str) -> list[dict[str, Any]]:
-    return [one for one in stage.changes if one["segmentId"] == segment_id]
 
 
 async def moved(stage: Stage, path: str, lifecycle: str) -> str:
@@ -166,20 +140,20 @@ async def test_an_audience_switched_off_and_on_reaches_profiles_that_nobody_touc
         everyone_id = await stage.define("everyone", "age > 0")
         young_id = await stage.define("young", "age < 25")
         await asyncio.gather(*(stage.send(name, {"attributes": {"age": 40}}) for name in names))
-        await until_live(stage, everyone_id)
+        await stage.until_live(everyone_id)
         for name in names:
             await stage.change(name, everyone_id, 1)
-        assert of_segment(stage, segment_id) == []
+        assert stage.of_segment(segment_id) == []
         assert (await stage.client.get(path)).json()["evaluationState"] == "OFF"
 
         assert await moved(stage, path, "published") == "BACKFILLING"
-        await until_state(stage, path, "LIVE")
+        await stage.until_state(path, "LIVE")
         for name in names:
             entered = await stage.change(name, segment_id, 1)
             assert (entered["status"], entered["cause"]["kind"]) == ("realized", "backfill")
 
         assert await moved(stage, path, "inactive") == "REMOVING"
-        await until_state(stage, path, "OFF")
+        await stage.until_state(path, "OFF")
         for name in names:
             left = await stage.change(name, segment_id, 2)
             assert (left["status"], left["cause"]["kind"]) == ("exited", "definition")
@@ -191,11 +165,11 @@ async def test_an_audience_switched_off_and_on_reaches_profiles_that_nobody_touc
         await stage.change("p-1", young_id, 2)
 
         assert await moved(stage, path, "published") == "BACKFILLING"
-        await until_state(stage, path, "LIVE")
+        await stage.until_state(path, "LIVE")
         for name in names[1:]:
             back = await stage.change(name, segment_id, 3)
             assert (back["status"], back["previousStatus"]) == ("realized", "exited")
             assert back["cause"]["kind"] == "backfill"
         assert len(stage.of("p-0", segment_id)) == 2
-        assert len(of_segment(stage, segment_id)) == 3 * len(names) - 1
-        assert len(of_segment(stage, everyone_id)) == len(names)
+        assert len(stage.of_segment(segment_id)) == 3 * len(names) - 1
+        assert len(stage.of_segment(everyone_id)) == len(names)

@@ -10,11 +10,11 @@ import pytest
 
 from tests.e2e.processes import Service
 from tests.e2e.stage import Stage, running_stage
-from tests.e2e.test_jobs import JOBS, service
 from tests.integration.stream.harness import eventually
 from tests.services import LocalKafka, LocalRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
+JOBS = "/data/core/ups/segment/jobs"
 SCHEDULES = "/data/core/ups/config/schedules"
 EXPORTS = "/data/core/ups/export/jobs"
 EVERY_MS = 1_000
@@ -54,7 +54,7 @@ async def test_each_due_time_starts_one_job_whichever_control_plane_dies(
     kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     async with running_stage(kafka, redis_server, tmp_path) as stage:
-        first, caller = service(stage, "api"), Caller(stage)
+        first, caller = stage.service("api"), Caller(stage)
         org_id = stage.bus.names.org_id
         second, _ = stage.services.api(org_id, "api-2", SEG_SCHEDULE_RUNS_PER_DAY="86400")
         await second.ready()

@@ -110,6 +110,9 @@ class World(Bus):
         assert await self.stories() == expected
 
 
+WORLD = World
+
+
 def names(count):
     return [f"p-{number}" for number in range(count)]
 
@@ -124,23 +127,6 @@ BACK = (3, "realized", "backfill")
 
 def scanned(worker):
     return worker.metrics.scanned._value.get()
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    world = World(kafka.bootstrap, redis_server.url)
-    await world.create_topics()
-    yield world
-    await world.close()
-
-
-@pytest.fixture
-async def lone(kafka, redis_server):
-    """One partition: every batch is the owner's under test."""
-    world = World(kafka.bootstrap, redis_server.url, partitions=1)
-    await world.create_topics()
-    yield world
-    await world.close()
 
 
 async def test_definitions_reach_profiles_that_nobody_touches(world):

@@ -2,80 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
 from typing import Any
 
 import fsspec
-import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
 from app.adapters.datasets.locations import Location
-from tests.integration.stream.export_world import ids, made, segments
+from tests.integration.stream.export_reader import (
+    as_record,
+    as_row,
+    ids,
+    in_order,
+    rows_of,
+    segments,
+)
+from tests.integration.stream.export_world import ExportWorld
 from tests.integration.stream.harness import eventually
 from tests.integration.stream.test_backfill import ADULT, BUYER, is_applied, names
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    world = await made(kafka, redis_server, 2)
-    yield world
-    await world.close()
-
-
-@pytest.fixture
-async def lone(kafka, redis_server):
-    world = await made(kafka, redis_server, 1)
-    yield world
-    await world.close()
-
-
-def rows_of(fs, folder):
-    """Return the rows of a batch after checking them against its manifest."""
-    manifest = json.loads(fs.cat(f"{folder}/_manifest.json"))
-    rows = []
-    for one in manifest["files"]:
-        data = fs.cat(f"{folder}/{one['name']}")
-        assert (len(data), sha256(data).hexdigest()) == (one["bytes"], one["sha256"])
-        with fs.open(f"{folder}/{one['name']}") as file:
-            part = pq.read_table(file).to_pylist()
-        assert len(part) == one["rows"]
-        rows += part
-    assert manifest["rows"] == len(rows)
-    names_ = {name.rpartition("/")[2] for name in fs.ls(folder, detail=False)}
-    assert names_ == {"_manifest.json", *(one["name"] for one in manifest["files"])}
-    return manifest, rows
-
-
-def as_record(row):
-    """Return of a row what a record of the topic has of it."""
-    events = row["eventList"]
-    return {
-        **{name: row[name] for name in ("profileId", "partition", "number", "part", "parts")},
-        "inputOffset": row["inputOffset"],
-        "segments": [one["segmentId"] for one in row["segments"]],
-        "profile": json.loads(row["profile"]),
-        "eventList": None if events is None else [json.loads(one) for one in events],
-    }
-
-
-def as_row(record):
-    return {
-        "eventList": None,
-        **{
-            name: value
-            for name, value in record.items()
-            if name not in ("type", "jobId", "orgId", "sandboxName", "run")
-        },
-        "segments": [one["segmentId"] for one in record["segments"]],
-    }
-
-
-def in_order(rows):
-    return sorted(rows, key=lambda one: (one["partition"], one["number"]))
+WORLD = ExportWorld
 
 
 async def shop(world):

@@ -10,26 +10,14 @@ import pytest
 from app.adapters.datasets.locations import Location
 from app.domain.model import Tenant
 from app.domain.timestamps import iso_text
-from tests.integration.stream.export_world import ExportWorld, ids, made, segments
+from tests.integration.stream.export_reader import ids, segments
+from tests.integration.stream.export_world import ExportWorld
 from tests.integration.stream.harness import eventually
 from tests.integration.stream.test_backfill import ADULT, BUYER, is_applied, names
 from tests.integration.stream.test_jobs import counted, identities, now_ms
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    world = await made(kafka, redis_server, 2)
-    yield world
-    await world.close()
-
-
-@pytest.fixture
-async def lone(kafka, redis_server):
-    world = await made(kafka, redis_server, 1)
-    yield world
-    await world.close()
+WORLD = ExportWorld
 
 
 async def test_what_is_exported_under_every_filter(world):

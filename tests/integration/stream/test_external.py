@@ -23,6 +23,7 @@ from tests.integration.stream.harness import eventually
 from tests.integration.stream.test_backfill import World
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+WORLD = World
 
 AIS = "/data/core/ais/external-audience"
 NAMESPACE = "CustomerAudienceUpload"
@@ -119,14 +120,6 @@ async def open_place(world, folder, **options):
             yield Place(world, plane, root)
     finally:
         await redis.aclose()
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    world = World(kafka.bootstrap, redis_server.url)
-    await world.create_topics()
-    yield world
-    await world.close()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class JobWorld(World):
         for segment_id, text in definitions.items():
             await self.define(segment_id, text)
         for segment_id in definitions:
-            await eventually(lambda name=segment_id: self.is_live(name))
+            await eventually(lambda name=segment_id: self.is_live(name), 60)
 
     async def start(self, *segment_ids):
         job = await self.jobs.create(self.tenant, segment_ids or None, JobCall())
@@ -61,28 +61,15 @@ class JobWorld(World):
         return [event["status"] for event in mine]
 
 
+WORLD = JobWorld
+
+
 def now_ms():
     return time.time_ns() // 1_000_000
 
 
 def counted(worker):
     return worker.metrics.counted._value.get()
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    world = JobWorld(kafka.bootstrap, redis_server.url)
-    await world.create_topics()
-    yield world
-    await world.close()
-
-
-@pytest.fixture
-async def lone(kafka, redis_server):
-    world = JobWorld(kafka.bootstrap, redis_server.url, partitions=1)
-    await world.create_topics()
-    yield world
-    await world.close()
 
 
 def identities(number):

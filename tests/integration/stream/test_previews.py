@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -115,6 +114,9 @@ class PreviewWorld(World):
         return found
 
 
+WORLD = PreviewWorld
+
+
 def looked_at(worker):
     return worker.metrics.previewed._value.get()
 
@@ -130,28 +132,6 @@ def slowed(monkeypatch, count=8, seconds=0.02):
         return holds(self, packed, frames, now_ms)
 
     monkeypatch.setattr(Predicate, "holds", slow)
-
-
-@asynccontextmanager
-async def opened(kafka, redis_server, partitions):
-    world = PreviewWorld(kafka.bootstrap, redis_server.url, partitions=partitions)
-    await world.create_topics()
-    try:
-        yield world
-    finally:
-        await world.close()
-
-
-@pytest.fixture
-async def world(kafka, redis_server):
-    async with opened(kafka, redis_server, 2) as world:
-        yield world
-
-
-@pytest.fixture
-async def lone(kafka, redis_server):
-    async with opened(kafka, redis_server, 1) as world:
-        yield world
 
 
 async def test_an_exact_preview_finds_what_the_oracle_finds(world):
