@@ -188,7 +188,7 @@ class Definitions:
             previous = await self.get(tenant, segment_id)
             given = edit(previous)
             rules = self._rules
-            if given.expression == previous.expression:
+            if given.expression in (previous.expression, previous.sent and previous.sent.value):
                 rules = rules.for_what_is_stored()
             accepted = await self._accepted(tenant, segment_id, given, rules)
             new = new_definition(tenant, segment_id, given, accepted, now_ms, previous)
