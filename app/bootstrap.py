@@ -171,13 +171,14 @@ def build_api(settings: Settings) -> ASGIApp:
     )
     definitions = Definitions(store, lambda: str(uuid.uuid4()), settings.retention_days * DAY_MS)
     check = _update_check(settings)
+    sources = _import_sources(settings)
     external, importer = external_parts(
         ExternalWiring(
             store=RedisExternalStore(
                 redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
             ),
             definitions=definitions,
-            sources=_import_sources(settings),
+            sources=sources,
             check=check,
             log=producer,
         )
@@ -238,7 +239,7 @@ def build_api(settings: Settings) -> ASGIApp:
             "imports": importer.problem,
         },
         background=api_background(
-            redis, [relay, job_relay, keeper, producer, importer, schedule_loop]
+            redis, [relay, job_relay, keeper, producer, sources, importer, schedule_loop]
         ),
     )
     return create_application(parts, version("segmentation-service"))
