@@ -16,7 +16,8 @@ from app.domain.model import Tenant
 PROTOCOLS = {"S3": "s3", "GCS": "gcs", "SFTP": "sftp"}
 """Name in fsspec by the published `cloudType`."""
 
-_GCS_PACKAGE = "gcsfs"
+GCS_PACKAGE = "gcsfs==2026.10.0"
+"""The extra `gcs` of the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,10 @@ def _connection(entry: Mapping[str, Any]) -> Connection:
 
 
 def _problem(cloud_type: str, options: Mapping[str, Any]) -> str | None:
-    if cloud_type == "GCS" and importlib.util.find_spec(_GCS_PACKAGE) is None:
+    if cloud_type == "GCS" and importlib.util.find_spec(GCS_PACKAGE.partition("==")[0]) is None:
         return (
-            f"GCS needs the package {_GCS_PACKAGE}, which is not installed with the service; run:"
-            ' pip install "segmentation-service[gcs]"'
+            "GCS needs a package that does not come with the service. Install it beside the"
+            f' service, by: pip install "{GCS_PACKAGE}"'
         )
     if cloud_type == "SFTP":
         # Only who has such servers pays for the import.

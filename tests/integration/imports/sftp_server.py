@@ -41,6 +41,7 @@ class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]  # it has no t
     def __init__(self, server, *args, root, **kwargs):
         super().__init__(server, *args, **kwargs)
         self.root = root
+        self.may_answer = server.server.may_answer
 
     def _real(self, path):
         return self.root + self._absolute(path)
@@ -61,6 +62,7 @@ class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]  # it has no t
             return paramiko.SFTPServer.convert_errno(error.errno)
 
     def stat(self, path):
+        self.may_answer.wait()
         try:
             return paramiko.SFTPAttributes.from_stat(os.stat(self._real(path)))
         except OSError as error:
@@ -87,6 +89,8 @@ class SftpServer:
         self.client_key: paramiko.PKey | None = None
         self.port = 0
         self.connections = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._transports: list[paramiko.Transport] = []
         self._stopping = threading.Event()
 
@@ -110,6 +114,7 @@ class SftpServer:
 
     def stop(self):
         self._stopping.set()
+        self.may_answer.set()
         self._thread.join()
         self._socket.close()
         for transport in self._transports:

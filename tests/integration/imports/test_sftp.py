@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
 from contextlib import asynccontextmanager
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from paramiko import ECDSAKey, Ed25519Key, RSAKey
 
 from app.adapters.imports.connections import read_connections
+from app.adapters.imports.sftp import SftpFiles
 from app.adapters.imports.sources import FileSources
 from app.domain.errors import ConfigurationError
 from app.domain.external import ImportSource
@@ -166,6 +168,25 @@ async def test_a_server_that_was_away_is_found_again(server, tmp_path):
         await asyncio.to_thread(server.start)
         assert await sources.files(TENANT, at("m.csv")) == [found]
     assert server.connections == 2
+
+
+def test_a_server_that_is_silent_is_not_waited_for(server):
+    put(server, "m.csv", ["a"])
+    system = SftpFiles(server.options(), timeout_s=2)
+    try:
+        assert system.info("exports/m.csv")["size"] == 4
+        server.may_answer.clear()
+        with pytest.raises(SourceProblem, match="connection to the SFTP server broke"):
+            system.info("exports/m.csv")
+        server.may_answer.set()
+        assert system.info("exports/m.csv")["size"] == 4
+    finally:
+        system.close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(SourceProblem, match="cannot be reached"),
+    ):
+        SftpFiles(server.options(port=silent.getsockname()[1]), timeout_s=0.2).info("m.csv")
 
 
 @pytest.mark.parametrize(
