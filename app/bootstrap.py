@@ -188,11 +188,12 @@ def build_api(settings: Settings) -> ASGIApp:
     external_store = RedisExternalStore(
         redis, prefix, settings.partitions, f"{settings.topic_prefix}profile-updates"
     )
+    sources = _import_sources(settings)
     external, importer = external_parts(
         ExternalWiring(
             store=external_store,
             definitions=definitions,
-            sources=_import_sources(settings),
+            sources=sources,
             check=check,
             log=producer,
         )
@@ -256,7 +257,7 @@ def build_api(settings: Settings) -> ASGIApp:
             redis,
             [
                 *([] if schemas is None else [schemas]),
-                *(relay, job_relay, keeper, producer, importer, schedule_loop),
+                *(relay, job_relay, keeper, producer, sources, importer, schedule_loop),
             ],
         ),
     )

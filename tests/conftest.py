@@ -35,7 +35,7 @@ structlog.configure(
 # compiler. A broker that lives for minutes spends more time in it than it ever saves.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-_LIVE = {"redis", "kafka", "e2e", "bench"}
+_LIVE = {"redis", "kafka", "e2e", "bench", "loopback"}
 _GUARDED = ("connect", "connect_ex", "bind", "sendto")
 
 

@@ -23,7 +23,16 @@ _BEARER = re.compile(r"(?P<head>\bBearer\s+)[\w.~+/=-]+", re.I)
 
 # At debug these describe every record and fetch: the making of their log records alone shows up in
 # a profile of the worker, so they stay quieter whatever the level is.
-_CHATTY = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "uvicorn.access")
+_CHATTY = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "paramiko",
+    "uvicorn.access",
+)
 
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:

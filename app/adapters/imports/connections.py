@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,17 @@ from app.domain.model import Tenant
 PROTOCOLS = {"S3": "s3", "GCS": "gcs", "SFTP": "sftp"}
 """Name in fsspec by the published `cloudType`."""
 
+GCS_PACKAGE = "gcsfs==2026.10.0"
+"""The extra `gcs` of the project."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A place in an object store.
 
     Attributes:
-        root: What paths are below, such as `bucket/prefix`.
+        root: What paths are below, such as `bucket/prefix`; of SFTP a folder, which is below the
+            home of the account unless it begins with a slash.
         options: Arguments of its fsspec file system, credentials among them.
     """
 
@@ -63,7 +68,25 @@ def _connection(entry: Mapping[str, Any]) -> Connection:
     if entry["cloudType"] not in PROTOCOLS or isinstance(entry["sandboxes"], str):
         raise ValueError("not a connection")
     options = dict(entry.get("options", {}))
+    if problem := _problem(entry["cloudType"], options):
+        raise ConfigurationError(f"connection {entry['id']} cannot be used: {problem}")
     sandboxes = frozenset(entry["sandboxes"])
-    return Connection(
-        entry["cloudType"], entry["root"].strip("/"), entry["orgId"], sandboxes, options
-    )
+    root = entry["root"].strip("/") if entry["cloudType"] != "SFTP" else entry["root"]
+    return Connection(entry["cloudType"], root, entry["orgId"], sandboxes, options)
+
+
+def _problem(cloud_type: str, options: Mapping[str, Any]) -> str | None:
+    if cloud_type == "GCS" and importlib.util.find_spec(GCS_PACKAGE.partition("==")[0]) is None:
+        return (
+            "GCS needs a package that does not come with the service. Install it beside the"
+            f' service, by: pip install "{GCS_PACKAGE}"'
+        )
+    if cloud_type == "SFTP":
+        # Only who has such servers pays for the import.
+        from app.adapters.imports.sftp import check_options
+
+        try:
+            check_options(options)
+        except ValueError as error:
+            return str(error)
+    return None

@@ -37,9 +37,9 @@ def format_of(path: str) -> str | None:
     return None if found == "parquet" and plain != name else found
 
 
-def compression_of(path: str) -> str | None:
-    """Return how a file is compressed, as fsspec names it."""
-    return "gzip" if path.casefold().endswith(_COMPRESSED) else None
+def is_compressed(path: str) -> bool:
+    """Tell by the end of a path whether a file is gzip."""
+    return path.casefold().endswith(_COMPRESSED)
 
 
 def rows_of(file: IO[bytes], path: str, columns: Sequence[str]) -> Generator[Row]:

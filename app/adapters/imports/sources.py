@@ -9,20 +9,21 @@ stays in here: it is neither logged nor told.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeVar, cast
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from app.adapters.imports.connections import PROTOCOLS, Connection
-from app.adapters.imports.readers import Row, compression_of, format_of, rows_of
+from app.adapters.imports.readers import Row, format_of, is_compressed, rows_of
 from app.domain.external import ImportSource, SourceFile
 from app.domain.model import Tenant
 from app.service.import_sources import FoundFile, Rows, SourceProblem
@@ -38,14 +39,18 @@ class _Place:
     """Where a source is: a file system, and the path in it.
 
     Attributes:
-        root: What no path leaves; a resolved folder where the file system is local.
-        is_local: Links have to be looked at.
+        root: What no path leaves; a resolved folder where the file system has links.
+        realpath: Resolves the links of a path; None where there are none.
+        name: What the root is called.
+        lists_links: Links are listed as what they lead to.
     """
 
     system: AbstractFileSystem
     root: str
     path: str
-    is_local: bool
+    realpath: Callable[[str], str] | None = None
+    name: str = "the root of the connection"
+    lists_links: bool = False
 
     def shown(self, path: str) -> str:
         """Return a path as the client knows it."""
@@ -53,11 +58,11 @@ class _Place:
 
     def checked(self, path: str) -> str:
         """Return the real path of a file, which has to be inside."""
-        if not self.is_local:
+        if self.realpath is None:
             return path
-        real = os.path.realpath(path)
-        if not Path(real).is_relative_to(self.root):
-            raise SourceProblem(f"{self.shown(path)} leads out of the landing zone")
+        real = self.realpath(path)
+        if not PurePosixPath(real).is_relative_to(self.root or "/"):
+            raise SourceProblem(f"{self.shown(path)} leads out of {self.name}")
         return real
 
 
@@ -105,6 +110,16 @@ class FileSources:
             )
         return found
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep connections while the context is open; nothing may be read after it."""
+        try:
+            yield
+        finally:
+            for system in self._systems.values():
+                if hasattr(system, "close"):
+                    await asyncio.to_thread(system.close)
+
     async def files(self, tenant: Tenant, source: ImportSource) -> list[FoundFile]:
         """See `ImportSources.files`."""
         self.check(tenant, source)
@@ -122,7 +137,7 @@ class FileSources:
             _guarded, source, lambda: _opened(self._place(tenant, source), file)
         )
         try:
-            rows = _FileRows(source, rows_of(opened, file.path, columns))
+            rows = _FileRows(source, rows_of(_decompressed(opened, file.path), file.path, columns))
             try:
                 yield rows
             finally:
@@ -136,22 +151,35 @@ class FileSources:
             assert self._landing_zone is not None
             root = os.path.realpath(self._landing_zone / tenant.org_id / tenant.sandbox_name)
             system = fsspec.filesystem("file")
-            return _Place(system, root, f"{root}/{path}", is_local=True)
+            return _Place(
+                system, root, f"{root}/{path}", os.path.realpath, "the landing zone", True
+            )
         connection = self._connection(tenant, source)
         system = self._system(source.connection_id, connection)
-        return _Place(system, connection.root, f"{connection.root}/{path}", is_local=False)
+        if connection.cloud_type == "SFTP":
+            root = system.realpath(connection.root).rstrip("/")
+            return _Place(system, root, f"{root}/{path}", system.realpath)
+        return _Place(system, connection.root, f"{connection.root}/{path}")
 
     def _system(self, connection_id: str, connection: Connection) -> AbstractFileSystem:
         """Return the file system of a connection; one takes a second to make."""
         with self._making:
             found = self._systems.get(connection_id)
             if found is None:
-                # What a store said once is not believed for ever.
-                options = {**connection.options, "use_listings_cache": False}
-                protocol = PROTOCOLS[connection.cloud_type]
-                found = fsspec.filesystem(protocol, **options, skip_instance_cache=True)
-                self._systems[connection_id] = found
+                found = self._systems[connection_id] = _system_of(connection)
             return found
+
+
+def _system_of(connection: Connection) -> AbstractFileSystem:
+    if connection.cloud_type == "SFTP":
+        # Only who has such servers pays for the import.
+        from app.adapters.imports.sftp import SftpFiles
+
+        return SftpFiles(connection.options)
+    # What a store said once is not believed for ever.
+    options = {**connection.options, "use_listings_cache": False}
+    protocol = PROTOCOLS[connection.cloud_type]
+    return fsspec.filesystem(protocol, **options, skip_instance_cache=True)
 
 
 def _guarded(source: ImportSource, read: Callable[[], _Result]) -> _Result:
@@ -164,9 +192,6 @@ def _guarded(source: ImportSource, read: Callable[[], _Result]) -> _Result:
         raise SourceProblem(f"there is no {source.type} {source.path}") from None
     except PermissionError:
         raise SourceProblem(f"{source.path} may not be read by this service") from None
-    except ImportError as error:
-        text = f"{source.cloud_type} needs a package that is not installed: {error.name}"
-        raise SourceProblem(text) from None
     except (UnicodeDecodeError, EOFError):
         raise SourceProblem(f"{source.path} cannot be decoded: it may be cut off") from None
     except Exception as error:
@@ -203,7 +228,8 @@ def _walked(place: _Place, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             if count > MOST_LISTED:
                 raise SourceProblem(f"the folder has more than {MOST_LISTED} files: move some away")
             if info["type"] == "file":
-                place.checked(info["name"])
+                if place.lists_links:
+                    place.checked(info["name"])
                 yield info["name"], info
 
 
@@ -225,13 +251,19 @@ def _opened(place: _Place, file: SourceFile) -> IO[bytes]:
     path = place.checked(f"{place.root}/{file.path}")
     if _stamp(place, place.system.info(path))[0] != file.stamp:
         raise SourceProblem(f"{file.path} has changed since the run began: start another run")
-    compression = compression_of(file.path)
-    opened: IO[bytes] = place.system.open(path, "rb", compression=compression)
+    opened: IO[bytes] = place.system.open(path, "rb")
     # A folder on the way may have become a link in between.
-    if place.is_local and place.checked(path) != path:
+    if place.checked(path) != path:
         opened.close()
-        raise SourceProblem(f"{file.path} leads out of the landing zone")
+        raise SourceProblem(f"{file.path} leads out of {place.name}")
     return opened
+
+
+def _decompressed(file: IO[bytes], path: str) -> IO[bytes]:
+    """Return what is in a file; it is left to the caller to close the file."""
+    if not is_compressed(path):
+        return file
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file))
 
 
 class _FileRows:
