@@ -14,6 +14,9 @@ from app.domain.model import Tenant
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+# The library takes any host key for the right one.
+_UNCHECKED = ("sftp", "ssh")
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -69,6 +72,18 @@ def _location(name: str, value: Any) -> Location:
     protocol = fsspec.utils.get_protocol(url)
     if protocol not in fsspec.available_protocols():
         raise _refusal(f"has a url of the unknown kind {protocol!r} for {name!r}")
+    if protocol in _UNCHECKED:
+        raise _refusal(
+            f"has a url of the kind {protocol!r} for {name!r}: members would be sent to whichever"
+            " server answers; use a folder or an object store"
+        )
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError:
+        raise _refusal(
+            f"has a url of the kind {protocol!r} for {name!r}, which needs a package that is not"
+            " installed"
+        ) from None
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise _refusal(f"has credentials in the url of {name!r}; give them as options")
     return Location(url, options, _tenants(name, given.get("tenants")))
