@@ -254,7 +254,7 @@ class Settings:
     )
     scan_max_profiles: int = _setting(
         _integer(1, 10_000),
-        256,
+        4_096,
         "Profiles that a worker brings to changed definitions at once, between live updates.",
     )
     job_history_days: int = _setting(

@@ -21,7 +21,11 @@ LONGEST_WAIT_S = 0.25
 SLICE_S = 0.02
 """Processor time that a slice may take; slices are halved beyond the double of it."""
 
+SLICE_BYTES = 4 << 20
+"""Stored profiles that a slice may load; likewise."""
+
 _LEAST = 16
+_REMEMBERED = 64
 
 
 class Scanning:
@@ -33,7 +37,7 @@ class Scanning:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._limit = min(_LEAST, most)
+        self._limits: dict[str, int] = {}
         self._last = -1
         self._next_s = 0.0
 
@@ -48,19 +52,27 @@ class Scanning:
         self._last = next((p for p in waiting if p > self._last), waiting[0])
         return next(owner for owner in owners if owner.partition == self._last)
 
-    @property
-    def limit(self) -> int:
-        """Profiles of the next slice at most."""
-        return self._limit
+    def limit_of(self, tag: str) -> int:
+        """Return how many profiles the next slice with a tag may have.
 
-    def ended(self, work: Work, busy_s: float) -> None:
-        """Learn how long the processor was busy with a batch."""
-        if not work.looked or work.records >= FEW_RECORDS:
+        What one change of definitions, or one job, does with a profile says nothing of another.
+        """
+        return self._limits.get(tag, min(_LEAST, self._most))
+
+    def ended(self, work: Work, busy_s: float, loaded_bytes: int) -> None:
+        """Learn how long the processor was busy with a batch, and what was loaded for it."""
+        if work.scan is None or not work.looked or work.records >= FEW_RECORDS:
             return
-        if busy_s > 2 * SLICE_S:
-            self._limit = max(self._limit // 2, min(_LEAST, self._most))
-        elif busy_s < SLICE_S and work.looked >= self._limit:
-            self._limit = min(self._limit * 2, self._most)
+        tag = work.scan.tag
+        limit = self.limit_of(tag)
+        if busy_s > 2 * SLICE_S or loaded_bytes > 2 * SLICE_BYTES:
+            limit = max(limit // 2, min(_LEAST, self._most))
+        elif busy_s < SLICE_S and loaded_bytes < SLICE_BYTES and work.looked >= limit:
+            limit = min(limit * 2, self._most)
+        self._limits.pop(tag, None)
+        self._limits[tag] = limit
+        if len(self._limits) > _REMEMBERED:
+            del self._limits[next(iter(self._limits))]
 
 
 def _records(owners: Collection[Owner]) -> int:

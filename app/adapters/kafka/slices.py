@@ -5,18 +5,25 @@ One slice joins a batch, and where both kinds wait they take turns.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.scanning import Scanning
+from app.service.backfill import HASHES
 from app.service.job_scan import is_job
 
 
-def next_slice(owner: Owner, limit: int, work: Work) -> None:
-    """Put the next slice of a partition into a batch, at most `limit` profiles, if there is any."""
+def next_slice(owner: Owner, scanning: Scanning, work: Work) -> None:
+    """Put the next slice of a partition into a batch, if there is any."""
+    scan = None
     if _is_job_next(owner):
-        found = owner.jobs.next(limit, owner.suspects)
+        found = owner.jobs.next(HASHES, owner.suspects)
         if found is not None:
-            work.scan, work.tally = found
-    if work.scan is None:
-        work.scan = owner.backfill.next(limit, owner.suspects)
+            scan, work.tally = found
+    if scan is None:
+        scan = owner.backfill.next(HASHES, owner.suspects)
+    if scan is not None:
+        work.scan = replace(scan, limit=min(scan.limit, scanning.limit_of(scan.tag)))
     owner.is_job_next = work.tally is None
 
 

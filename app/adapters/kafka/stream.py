@@ -68,6 +68,7 @@ class Batch:
 
     Attributes:
         busy_s: Processor time that its engine has taken.
+        loaded_bytes: Of stored profiles.
     """
 
     owner: Owner
@@ -76,6 +77,7 @@ class Batch:
     outcome: Outcome | None = None
     is_failed: bool = False
     busy_s: float = 0.0
+    loaded_bytes: int = 0
 
 
 class Stream:
@@ -270,7 +272,7 @@ class Stream:
         records = sum(batch.work.records for batch in batches)
         self._pace.cycle_ended(transactions, time.process_time() - processor, records)
         for batch in batches:
-            self._scanning.ended(batch.work, batch.busy_s)
+            self._scanning.ended(batch.work, batch.busy_s, batch.loaded_bytes)
         self._metrics.batch_seconds.observe(time.monotonic() - started)
         if any(owner.pending for owner in self.owners.values()):
             self._arrived.set()
@@ -290,7 +292,7 @@ class Stream:
         self._swap_catalogues(owner)
         sliced = Work(owner.offset)
         if owner is scanner:
-            next_slice(owner, self._scanning.limit, sliced)
+            next_slice(owner, self._scanning, sliced)
         max_records = 0 if sliced.scans_alone else self._limits.max_records
         work = owner.take(max_records, self._limits.max_bytes, self._decoder)
         scan, work.scan, work.tally = sliced.scan, sliced.scan, sliced.tally
@@ -371,6 +373,7 @@ class Stream:
         for batch in batches:
             if batch.owner.partition in found:
                 values = found[batch.owner.partition]
+                batch.loaded_bytes += sum(map(len, filter(None, values.values())))
                 self._guarded(batch, partial(provide, batch, values))
 
     async def _load_due(self, batches: list[Batch], now_ms: int) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.recovery import Recovery
-from app.adapters.kafka.scanning import FEW_RECORDS, LONGEST_WAIT_S, SLICE_S, Scanning
+from app.adapters.kafka.scanning import (
+    FEW_RECORDS,
+    LONGEST_WAIT_S,
+    SLICE_BYTES,
+    SLICE_S,
+    Scanning,
+)
 from app.adapters.kafka.transport import RecordBatch
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey, Tenant
@@ -64,24 +70,44 @@ def test_nothing_is_scanned_while_something_is_amiss():
     assert not owner.may_scan
 
 
+def looked_at(profiles: int, *, tag: str = "1-a", records: int = 0) -> Work:
+    return Work(0, looked=profiles, records=records, scan=Slice(TENANT, tag, 0, profiles))
+
+
 def test_a_slice_is_as_large_as_the_time_for_it_allows():
     scanning = Scanning(256)
     sizes = []
     for busy_s in (0.0, 0.0, 0.0, 0.0, 0.0, 3 * SLICE_S, 1.5 * SLICE_S):
-        sizes.append(scanning.limit)
-        scanning.ended(Work(0, looked=scanning.limit), busy_s)
+        sizes.append(scanning.limit_of("1-a"))
+        scanning.ended(looked_at(sizes[-1]), busy_s, 0)
     assert sizes == [16, 32, 64, 128, 256, 256, 128]
-    assert scanning.limit == 128
+    assert scanning.limit_of("1-a") == 128
+
+
+def test_a_slice_is_as_large_as_what_it_loads_allows():
+    scanning = Scanning(256)
+    for loaded in (0, 0, SLICE_BYTES, 3 * SLICE_BYTES):
+        scanning.ended(looked_at(scanning.limit_of("1-a")), 0.0, loaded)
+    assert scanning.limit_of("1-a") == 32
+
+
+def test_what_a_profile_takes_is_found_out_anew_for_each_change_and_job():
+    scanning = Scanning(256)
+    scanning.ended(looked_at(16), 0.0, 0)
+    assert (scanning.limit_of("1-a"), scanning.limit_of("2-b")) == (32, 16)
+    for number in range(100):
+        scanning.ended(looked_at(16, tag=f"{number}-c"), 0.0, 0)
+    assert (scanning.limit_of("1-a"), scanning.limit_of("99-c")) == (16, 32)
 
 
 def test_only_batches_with_a_slice_and_little_else_say_how_long_one_takes():
     scanning = Scanning(256)
-    scanning.ended(Work(0), 0.0)
-    scanning.ended(Work(0, looked=16, records=FEW_RECORDS), 0.0)
-    assert scanning.limit == 16
+    scanning.ended(Work(0), 0.0, 0)
+    scanning.ended(looked_at(16, records=FEW_RECORDS), 0.0, 0)
+    assert scanning.limit_of("1-a") == 16
     small = Scanning(5)
-    small.ended(Work(0, looked=5), 9.0)
-    assert small.limit == 5
+    small.ended(looked_at(5), 9.0, 0)
+    assert small.limit_of("1-a") == 5
 
 
 def test_the_cursor_is_written_with_the_batch_that_looked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.records import TopicNames
+from app.adapters.kafka.scanning import Scanning
 from app.adapters.kafka.slices import next_slice
 from app.domain.jobs import JobSegment, JobTask
 from app.domain.limits import EngineLimits
@@ -29,7 +30,7 @@ def owner_of() -> Owner:
 
 def work_of(owner: Owner) -> Work:
     work = Work(0)
-    next_slice(owner, 16, work)
+    next_slice(owner, Scanning(16), work)
     assert work.scan is not None
     return work
 
