@@ -149,7 +149,7 @@ class Life:
 async def living(kafka: LocalKafka, redis: LocalRedis, folder: Path) -> AsyncIterator[Life]:
     """Start everything, with slices so small that each piece of work takes a while."""
     settings = {
-        "SEG_SCAN_MAX_PROFILES": "2",
+        "SEG_SCAN_MAX_PROFILES": "4",
         "SEG_SESSION_TIMEOUT_MS": str(SESSION_MS),
         "SEG_DATASETS": orjson.dumps({"members": {"url": str(folder / "members")}}).decode(),
     }
