@@ -13,7 +13,7 @@ JAVA_PACKAGES := openjdk-17-jre-headless maven
 # left, from the end: so the long tests, which come first, do not run beside each other.
 TEST_PROCESSES := 2
 
-.PHONY: help setup lock fmt check test test-long fuzz-api bench demo clean
+.PHONY: help setup lock fmt docs check test test-long fuzz-api bench demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lock: | $(BIN)/python ## Write the lock files anew from pyproject.toml
 fmt: setup ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix $(PATHS)
 	$(BIN)/ruff format $(PATHS)
+
+docs: setup ## Write docs/pql-functions.md anew from the table of functions
+	$(BIN)/python -m app.pql.reference
 
 check: setup ## Lint, format, types and import rules; changes nothing
 	$(BIN)/ruff check $(PATHS)

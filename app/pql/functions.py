@@ -1,6 +1,6 @@
 """The one table of functions, methods and operators.
 
-The checker, the oracle and the compiled engine read it, and so does the table in `docs/pql.md`.
+The checker, the oracle and the compiled engine read it; `docs/pql-functions.md` is made from it.
 The helpers on values are exported from here too.
 """
 

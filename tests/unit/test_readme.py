@@ -16,6 +16,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PAGES = [
     *("README.md", "CONTRIBUTING.md"),
     *("docs/operations.md", "docs/architecture.md", "docs/cli.md"),
+    *("docs/pql.md", "docs/pql-functions.md"),
 ]
 
 
@@ -47,11 +48,23 @@ def test_settings_of_the_pages_exist(page):
     assert _words(r"\b(SEG_[A-Z_]+[A-Z])\b", page) - {"SEG_TEST"} <= known
 
 
+def _prose(page: Path) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.S)
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", _PAGES)
 def test_links_of_the_pages_lead_somewhere(page):
-    links = _words(r"\]\((?!http)([^)#]+)", page)
+    here = _ROOT / page
+    links = re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", _prose(here))
+    targets = [(here.parent / name if name else here, anchor) for name, anchor in links]
 
-    assert [link for link in links if not ((_ROOT / page).parent / link).exists()] == []
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [one for one in targets if one[1] and one[1] not in _anchors(one[0])] == []
 
 
 def test_every_command_is_described():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.pql.functions import FUNCTIONS, FunctionSpec
+from app.pql.functions import FUNCTIONS
 from app.pql.regex import RegexError, compile_java, finds, like
 from app.pql.words import PER_ITEM_METHODS
 
@@ -280,16 +279,3 @@ def test_the_table_is_complete() -> None:
 
     assert per_item == PER_ITEM_METHODS
     assert without == {"and", "or", "not", "if", "inSegment", "filter", "exists", "map"}
-
-
-def test_the_table_in_the_manual_is_this_table() -> None:
-    manual = (Path(__file__).parents[3] / "docs" / "pql.md").read_text(encoding="utf-8")
-
-    missing = [row for spec in FUNCTIONS.values() if (row := _row(spec)) not in manual]
-
-    assert missing == []
-
-
-def _row(spec: FunctionSpec) -> str:
-    note = spec.doc + ("; *per item*" if spec.per_item else "")
-    return f"| `{spec.name}` | {spec.kind} | {note} |"

@@ -66,7 +66,7 @@ _FIELDS = (
     Column("updated", at_ms("updateTime")),
     Column("expression", source_of),
 )
-_CHECKED_FIELDS = (
+CHECKED_FIELDS = (
     named("evaluation", "evaluation"),
     Column("state size", _state_size),
     named("segments", "segments"),
@@ -137,7 +137,7 @@ def check_expression(session: Session, expression: Expression = None, file: File
     path = item(_COLLECTION, "check")
     found = session.api.send("POST", path, {"expression": body["expression"]})
     note_warnings(session.out, found)
-    session.out.document(found, _CHECKED_FIELDS)
+    session.out.document(found, CHECKED_FIELDS)
 
 
 @command(group, "update")
