@@ -40,6 +40,16 @@ def _escaped(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x20 else character
 
 
+def _listed(texts: Iterable[str]) -> str:
+    listed: list[str] = []
+    for text in texts:
+        # After a comma, `let from = …` would be one more variable of a clause before it.
+        if listed and _DECLARES.match(text):
+            listed[-1] = f"({listed[-1]})"
+        listed.append(text)
+    return ", ".join(listed)
+
+
 class _Printer:
     """Keeps count of the open item scopes and of the bound variables."""
 
@@ -55,14 +65,7 @@ class _Printer:
         return f"({text})" if strength < level else text
 
     def _list(self, nodes: Iterable[Expr]) -> str:
-        texts: list[str] = []
-        for node in nodes:
-            text = self.node(node, WHOLE)
-            # After a comma, `let from = …` would be one more variable of a clause before it.
-            if texts and _DECLARES.match(text):
-                texts[-1] = f"({texts[-1]})"
-            texts.append(text)
-        return ", ".join(texts)
+        return _listed(self.node(node, WHOLE) for node in nodes)
 
     def literal(self, node: ast.Literal) -> str:
         if isinstance(node.value, bool):
@@ -229,8 +232,8 @@ class _Printer:
 
     def chain(self, node: ast.Chain) -> str:
         steps = ", ".join(self.node(step, WHOLE) for step in node.steps)
-        array, key = self.node(node.array, WHOLE), self._scoped(node.key)
-        return f"chain({array}, {key}, [{steps}])"
+        array_and_key = _listed((self.node(node.array, WHOLE), self._scoped(node.key)))
+        return f"chain({array_and_key}, [{steps}])"
 
     def step(self, node: ast.Step) -> str:
         text = f"{node.label}: WHAT({self._scoped(node.what)})"

@@ -224,6 +224,7 @@ def test_printing_uses_few_parentheses(text: str, printed: str) -> None:
     [
         "max (sum - 1) over X from c",
         "f((select X from c), let from = a in b)",
+        "chain((select X from c), let from = a in b, [A: WHAT(a)])",
         "sum (sum) over over from from",
         "sum (sum) over over from this",
         "sum (sum.x + 1) over X from over",
