@@ -1,4 +1,4 @@
-"""The inputs that fuzzing begins with, changes to them, and what it found."""
+"""The inputs that fuzzing begins with, changes to them, and edges of the language."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def test_seeds_and_changes_to_them_hold() -> None:
             hold(changed(seed, rng))
 
 
-@pytest.mark.parametrize("found", [b"", b"\xff", b"{", b'{"nodeType": 1}'])
-def test_what_was_found_holds(found: bytes) -> None:
+@pytest.mark.parametrize(
+    "found", [b"", b"\xff", b"{", b'{"nodeType": 1}', b"over = 1 or sum x", b"sum x + over"]
+)
+def test_edges_hold(found: bytes) -> None:
     hold(found)
