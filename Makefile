@@ -6,14 +6,16 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+FUZZ_STAMP := $(VENV)/.fuzz
 JAVA_STAMP := $(VENV)/.java
 PATHS := app tests
 JAVA_PACKAGES := openjdk-17-jre-headless maven
 # Each process of the tests starts a Kafka and a Redis of its own. One takes over what another has
 # left, from the end: so the long tests, which come first, do not run beside each other.
 TEST_PROCESSES := 2
+FUZZ_SECONDS ?= 600
 
-.PHONY: help setup lock fmt docs check test test-long fuzz-api bench demo clean
+.PHONY: help setup lock fmt docs check test test-long fuzz-api fuzz-pql bench demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,13 +57,19 @@ $(JAVA_STAMP): deploy/kafka/pom.xml | $(STAMP)
 	$(BIN)/python -c 'from app.adapters.local.kafka_jars import find_java, kafka_jars; find_java(); kafka_jars()'
 	@touch $@
 
-DEV_GROUP := import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))
+# The fuzzer is no part of `make setup`: 35 MB that only one target needs.
+$(FUZZ_STAMP): requirements-fuzz.lock | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
+GROUP = import sys, tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"][sys.argv[1]]))
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes \
   --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-options
 
 lock: | $(BIN)/python ## Write the lock files anew from pyproject.toml
-	$(BIN)/python -c '$(DEV_GROUP)' | $(COMPILE) --output-file requirements.lock pyproject.toml -
+	$(BIN)/python -c '$(GROUP)' dev | $(COMPILE) --output-file requirements.lock pyproject.toml -
+	$(BIN)/python -c '$(GROUP)' fuzz | $(COMPILE) --output-file requirements-fuzz.lock -
 	$(COMPILE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 fmt: setup ## Format the code and mend what can be mended
@@ -86,6 +94,9 @@ test-long: setup ## Run the long forms of the fault, load and property tests; ta
 
 fuzz-api: setup ## Ask the API what its OpenAPI document allows and forbids, for half an hour
 	$(BIN)/pytest -m long tests/e2e/test_api_fuzz.py
+
+fuzz-pql: setup $(FUZZ_STAMP) ## Look for inputs that break the language (FUZZ_SECONDS=600)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: setup ## Measure throughput, cost and latency (BENCH="--quick", "--help")
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -17,29 +17,26 @@ N = TypeVar("N")
 
 def scoped_children(node: Any) -> Iterator[tuple[Any, int]]:
     """Yield the direct children of a node with the number of item scopes (0 or 1) it opens."""
+    opening = _opening_parts(node)
     for name in ast.part_names(node):
-        opened = 1 if _opens_scope(node, name) else 0
-        for child in _nodes(getattr(node, name)):
+        found: list[Any] = []
+        ast.add_nodes(getattr(node, name), found)
+        opened = 1 if name in opening else 0
+        for child in found:
             yield child, opened
 
 
-def _opens_scope(node: Any, name: str) -> bool:
-    match node:
-        case ast.Filter():
-            return name == "condition"
-        case ast.MethodCall(_, method):
-            return name == "arguments" and method in PER_ITEM_METHODS
-        case ast.Step():
-            return name in ("what", "where")
-    return False
+_OPENING: dict[type[Any], tuple[str, ...]] = {
+    ast.Filter: ("condition",),
+    ast.Step: ("what", "where"),
+}
 
 
-def _nodes(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _nodes(part)
-    elif hasattr(value, "span"):
-        yield value
+def _opening_parts(node: Any) -> tuple[str, ...]:
+    """Return the parts of a node that see an item of their own."""
+    if type(node) is ast.MethodCall:
+        return ("arguments",) if node.method in PER_ITEM_METHODS else ()
+    return _OPENING.get(type(node), ())
 
 
 def rebuild(node: N, change: Callable[[Any, int], Any], depth: int = 0) -> N:
@@ -53,9 +50,10 @@ def rebuild(node: N, change: Callable[[Any, int], Any], depth: int = 0) -> N:
     if changed is not None:
         return changed  # type: ignore[no-any-return]  # the caller replaces like by like
     updates: dict[str, Any] = {}
+    opening = _opening_parts(node)
     for name in ast.part_names(node):
         old = getattr(node, name)
-        inner = depth + 1 if _opens_scope(node, name) else depth
+        inner = depth + 1 if name in opening else depth
         new = _rebuild_value(old, change, inner)
         if new is not old:
             updates[name] = new
@@ -104,22 +102,40 @@ def reads_of(node: Any) -> Reads:
 
 
 def _collect(node: Any, depth: int, bound: frozenset[str], reads: Reads) -> None:
-    path = profile_path(node)
-    if path is not None:
-        reads.paths.add(path)
+    kind = type(node)
+    if kind is ast.Literal:
         return
-    _collect_node(node, depth, bound, reads)
-    if isinstance(node, ast.Comprehension | ast.Aggregate):
+    if kind is ast.Field or kind is ast.ProfileRef:
+        path = profile_path(node)
+        if path is not None:
+            reads.paths.add(path)
+            return
+    elif kind in _READING:
+        _collect_node(node, depth, bound, reads)
+    elif kind is ast.Comprehension or kind is ast.Aggregate:
         _collect_declared(node, depth, bound, reads)
         return
-    if isinstance(node, ast.Let):
+    elif kind is ast.Let:
         _collect(node.value, depth, bound, reads)
         _collect(node.body, depth, bound | {node.name}, reads)
         return
-    if isinstance(node, ast.Lambda):
+    elif kind is ast.Lambda:
         bound = bound | set(node.parameters)
     for child, opened in scoped_children(node):
         _collect(child, depth + opened, bound, reads)
+
+
+_READING = frozenset(
+    {
+        ast.EventsRef,
+        ast.Moment,
+        ast.Period,
+        ast.Call,
+        ast.MembershipRef,
+        ast.ItemRef,
+        ast.Variable,
+    }
+)
 
 
 def _collect_node(node: Any, depth: int, bound: frozenset[str], reads: Reads) -> None:

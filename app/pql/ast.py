@@ -420,10 +420,12 @@ Expr = Union[
 Node = Union[Expr, OccursOn, OccursBetween, OccursRelative, OccursDistance, Declaration, Step]
 
 
-def children(node: Node) -> Iterator[Node]:
-    """Yield the direct children of a node, left to right."""
+def children(node: Node) -> list[Node]:
+    """Return the direct children of a node, left to right."""
+    found: list[Node] = []
     for name in part_names(node):
-        yield from _nodes_in(getattr(node, name))
+        add_nodes(getattr(node, name), found)
+    return found
 
 
 _PART_NAMES: dict[object, tuple[str, ...]] = {}
@@ -439,19 +441,22 @@ def part_names(node: object) -> tuple[str, ...]:
     return found
 
 
-def _nodes_in(value: object) -> Iterator[Node]:
+def add_nodes(value: object, found: list[Any]) -> None:
+    """Add the nodes of a part, which may be a node, a tuple of parts or a plain value."""
     if isinstance(value, tuple):
         for part in value:
-            yield from _nodes_in(part)
+            add_nodes(part, found)
     elif hasattr(value, "span"):
-        yield value  # type: ignore[misc]  # only nodes have a span
+        found.append(value)
 
 
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and everything below it, parents first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting.extend(reversed(children(one)))
 
 
 Placed = TypeVar("Placed")

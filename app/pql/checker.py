@@ -135,7 +135,7 @@ class _Checker(FormChecker):
     def filter(self, node: ast.Filter, scope: Scope) -> Typed:
         array = self._array(node.array, scope)
         condition = self.resolve(node.condition, scope.with_item())
-        return Typed(replace(node, array=array, condition=condition), "array")
+        return Typed(ast.Filter(array, condition, span=node.span), "array")
 
     def _array(self, node: Expr, scope: Scope) -> Expr:
         found = self.visit(node, scope)
@@ -156,13 +156,14 @@ class _Checker(FormChecker):
 
     def junction(self, node: ast.And | ast.Or, scope: Scope) -> Typed:
         operands = tuple(self.resolve(operand, scope) for operand in node.operands)
-        return Typed(replace(node, operands=operands), "boolean")
+        return Typed(type(node)(operands, span=node.span), "boolean")
 
     def binary(self, node: ast.Binary, scope: Scope) -> Typed:
         left, right = self.visit(node.left, scope), self.visit(node.right, scope)
         checks.check_binary(node, left, right, self._findings)
         result: Type = "number" if node.operator in "+-*/%" else "boolean"
-        return Typed(replace(node, left=left.expr, right=right.expr), result)
+        found = ast.Binary(node.operator, left.expr, right.expr, span=node.span)
+        return Typed(found, result)
 
     def bare_time(self, node: ast.Moment | ast.Period, scope: Scope) -> Typed:
         text = node.word if isinstance(node, ast.Moment) else f"{node.which} {node.unit}"
@@ -178,7 +179,7 @@ class _Checker(FormChecker):
         else:
             checks.check_time(node.operand, operand, self._findings)
         tail = self._tail(node.tail, scope)
-        return Typed(replace(node, operand=operand.expr, tail=tail), "boolean")
+        return Typed(ast.Occurs(operand.expr, tail, span=node.span), "boolean")
 
     def _tail(self, tail: OccursTail, scope: Scope) -> OccursTail:
         if isinstance(tail, ast.OccursBetween):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from app.pql.ast import Span
 from app.pql.errors import PqlError, refusal
@@ -27,6 +26,7 @@ TOKEN = re.compile(
 """One token at a position, or white space."""
 
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
 _SIMPLE_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "/": "/", "n": "\n", "t": "\t", "r": "\r"}
 _LARGEST_INTEGER = 2**63 - 1
 _LONGEST_NUMBER = 40
@@ -46,8 +46,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token; `value` is the meaning of a literal, otherwise the text itself."""
 
     kind: Kind
@@ -83,6 +82,10 @@ def tokenize(text: str) -> list[Token]:
 
 
 def _token(kind: str | None, found: str, span: Span, source: str) -> Token:
+    if kind == "symbol":
+        return Token("symbol", found, found, span)
+    if kind == "name":
+        return Token("name", found, found, span)
     if kind == "string":
         return Token("string", found, _unescape(found, span, source), span)
     if kind == "number":
@@ -95,7 +98,7 @@ def _token(kind: str | None, found: str, span: Span, source: str) -> Token:
         return Token("parameter", found, int(found[1:]), span)
     if kind == "context":
         return Token("context", found, found[2:-1], span)
-    return Token("name" if kind == "name" else "symbol", found, found, span)
+    raise AssertionError(f"no token is called {kind}")
 
 
 def _unexpected(text: str, position: int) -> PqlError:
@@ -137,7 +140,7 @@ def _unescape(found: str, span: Span, source: str) -> str:
         body = _ESCAPE.sub(lambda match: _escaped(match, span, source), body)
         # A pair of \u escapes may stand for one character beyond the first plane.
         body = body.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    if any("\ud800" <= character <= "\udfff" for character in body):
+    if not body.isascii() and _HALF.search(body):
         raise refusal(
             "syntax", "this string holds half a character", span, source, "use whole characters"
         )

@@ -107,6 +107,8 @@ class ClauseParser(ABC):
     def _finds_over(self) -> bool:
         depth = 0
         for ahead in range(1, _LONGEST_VALUE):
+            if self.cursor.peek(ahead).kind == "end":
+                return False
             text = self.cursor.word(ahead) or self.cursor.symbol(ahead)
             if depth == 0 and self.cursor.symbol(ahead - 1) != ".":
                 if text == "over" and ahead > 1:

@@ -15,6 +15,7 @@ from app.pql.words import INFIX_WORDS, RESERVED
 VALUE = "a value"
 """What an operand is called in messages."""
 
+_AHEAD = 3
 _OPENED_BY = {")": "(", "]": "[", "}": "{"}
 
 
@@ -24,7 +25,11 @@ class TokenCursor:
     def __init__(self, source: str) -> None:
         self.source = source
         self._tokens = tokenize(source)
-        self._words = [token.text.lower() for token in self._tokens]
+        # Nobody looks further ahead than this without having seen what comes before.
+        ahead = [*self._tokens, *self._tokens[-1:] * _AHEAD]
+        self._ahead = ahead
+        self._words = [token.text.lower() if token.kind == "name" else "" for token in ahead]
+        self._symbols = [token.text if token.kind == "symbol" else "" for token in ahead]
         self._word_set = frozenset(self._words)
         self._position = 0
         self._nesting = 0
@@ -35,13 +40,12 @@ class TokenCursor:
         return self._tokens[self._position]
 
     def peek(self, ahead: int = 0) -> Token:
-        """Return a token further on; the end token when there is none."""
-        return self._tokens[min(self._position + ahead, len(self._tokens) - 1)]
+        """Return a token further on, at most a few beyond the end: the end token there."""
+        return self._ahead[self._position + ahead]
 
     def word(self, ahead: int = 0) -> str:
         """Return the name ahead in lower case, empty when it is no name."""
-        place = min(self._position + ahead, len(self._tokens) - 1)
-        return self._words[place] if self._tokens[place].kind == "name" else ""
+        return self._words[self._position + ahead]
 
     def has_word(self, word: str) -> bool:
         """Tell whether a keyword stands anywhere in the text."""
@@ -49,8 +53,7 @@ class TokenCursor:
 
     def symbol(self, ahead: int = 0) -> str:
         """Return the symbol ahead, empty when it is none."""
-        token = self.peek(ahead)
-        return token.text if token.kind == "symbol" else ""
+        return self._symbols[self._position + ahead]
 
     def take(self) -> Token:
         """Return the next token and go on."""
@@ -61,16 +64,16 @@ class TokenCursor:
 
     def take_symbol(self, symbol: str) -> bool:
         """Go on if the next token is this symbol."""
-        found = self.symbol() == symbol
+        found = self._symbols[self._position] == symbol
         if found:
-            self.take()
+            self._position += 1
         return found
 
     def take_word(self, word: str) -> bool:
         """Go on if the next token is this keyword, whatever its case."""
-        found = self.word() == word
+        found = self._words[self._position] == word
         if found:
-            self.take()
+            self._position += 1
         return found
 
     def need_symbol(self, symbol: str, context: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.bench import control, engine_cost, latency, throughput
+from tests.bench import control, engine_cost, language, latency, throughput
 from tests.bench.report import USUAL, Results, markdown
 from tests.bench.stage import PARTITIONS, Servers, Stage
 
@@ -38,6 +38,7 @@ class Plan:
     rates: list[float]
     latency: latency.LatencyPlan
     has_engine: bool
+    has_language: bool
     has_plain: bool
     control: control.ControlPlan | None
     is_profiled: bool
@@ -59,6 +60,7 @@ def _arguments() -> Plan:
     parser.add_argument("--latency-seconds", type=float, default=0, help="for each rate")
     parser.add_argument("--latency-warm-up", type=float, default=0, help="seconds before, each")
     parser.add_argument("--no-engine", action="store_true", help="leave out the engine alone")
+    parser.add_argument("--no-language", action="store_true", help="leave out the language")
     parser.add_argument("--no-plain", action="store_true", help="leave out the plain Faust agent")
     parser.add_argument("--no-control", action="store_true", help="leave out the control plane")
     parser.add_argument("--profile", action="store_true", help="run the worker under cProfile")
@@ -78,6 +80,7 @@ def _arguments() -> Plan:
             given.latency_warm_up or (20 if is_quick else 60),
         ),
         not given.no_engine,
+        not (given.no_language or is_quick),
         not given.no_plain,
         None if given.no_control or is_quick else control.ControlPlan(),
         given.profile,
@@ -93,6 +96,9 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     if plan.has_engine:
         _measure_engine(plan, results)
+    if plan.has_language:
+        results.language = language.measure()
+        _say(f"language: {results.language.read_s:.1f} s for {language.DEFINITIONS:,} definitions")
     folder = Path(tempfile.mkdtemp(prefix="segmentation-bench-"))
     servers = Servers(folder)
     try:

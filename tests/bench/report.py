@@ -13,6 +13,7 @@ from app.adapters.local.kafka_jars import find_java
 from tests.bench.control import ControlCosts
 from tests.bench.control_report import control_tables, control_targets
 from tests.bench.engine_cost import EngineCost
+from tests.bench.language import LanguageCosts, language_tables, language_targets
 from tests.bench.latency import Latency
 from tests.bench.tables import TARGET_HEAD, table, target
 from tests.bench.throughput import Throughput
@@ -33,6 +34,7 @@ class Results:
     latency: list[Latency] = field(default_factory=list)
     plain: dict[str, float] = field(default_factory=dict)
     control: ControlCosts | None = None
+    language: LanguageCosts | None = None
     load_before: float = 0.0
     seconds: float = 0.0
 
@@ -53,6 +55,8 @@ def markdown(results: Results) -> str:
         parts += ["## Latency, produce to `read_committed` receipt", _latency(results.latency)]
     if results.control is not None:
         parts += control_tables(results.control)
+    if results.language is not None:
+        parts += language_tables(results.language)
     return "\n\n".join(parts) + "\n"
 
 
@@ -179,6 +183,8 @@ def _targets(results: Results) -> list[tuple[str, ...]]:
             rows.append(target("p99 ms at 2,000/s", 100, found.p99))
     if results.control is not None:
         rows += control_targets(results.control)
+    if results.language is not None:
+        rows += language_targets(results.language)
     return rows
 
 

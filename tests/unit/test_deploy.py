@@ -126,6 +126,8 @@ def test_the_lock_files_agree_with_the_project_and_each_other():
     assert shipped.items() <= everything.items()
     assert set(map(pinned, direct)) <= set(shipped.items())
     assert set(map(pinned, development)) <= set(everything.items())
+    fuzzing = project["dependency-groups"]["fuzz"]
+    assert set(map(pinned, fuzzing)) == set(_locked("requirements-fuzz.lock").items())
     assert "pytest" not in shipped
 
 

@@ -57,6 +57,7 @@ from app.service.audience_query import (
 from app.service.definition_input import DefinitionInput
 from app.service.definition_query import DefinitionPage, parse_sort
 from app.service.definitions import Definitions, Written
+from app.service.evaluation_report import report_fields, report_of
 from app.service.external_audiences import ExternalAudiences
 from app.service.external_document import EXTERNAL_TYPE
 from app.service.external_input import ExternalInput
@@ -98,8 +99,12 @@ def _add_list(router: APIRouter, definitions: Definitions, metrics: AudienceMetr
             asked_by = dependents.get(definition.segment_id, ())
             return audience_document(tenant, definition, asked_by)
 
-        page = select_audiences(await definitions.all_audiences(tenant), query, show)
-        children = [show(one) for one in await definitions.with_progress(tenant, page.items)]
+        every = await definitions.all_audiences(tenant)
+        if any(path.startswith("evaluationProgress") for path, _ in query.properties):
+            every = await definitions.with_progress(tenant, every)
+        page = select_audiences(every, query, show)
+        shown = await definitions.with_progress(tenant, page.items)
+        children = [show(one) | _report(one) for one in shown]
         if query.with_metrics:
             known = await metrics.documents(tenant, page.items)
             children = [one | known[str(one["id"])] for one in children]
@@ -221,8 +226,13 @@ async def _shown(
     dependents = await definitions.dependents(tenant)
     return {
         one.segment_id: audience_document(tenant, one, dependents.get(one.segment_id, ()))
+        | _report(one)
         for one in found
     }
+
+
+def _report(one: StoredDefinition) -> JsonObject:
+    return {} if one.external is not None else report_fields(report_of(one.expression))
 
 
 async def _written(definitions: Definitions, tenant: Tenant, written: Written) -> JsonObject:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiokafka
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer import group_coordinator
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.producer import sender
@@ -59,10 +60,17 @@ def hand_out_raw_records(fetcher: Fetcher) -> None:
         fetcher._records = raw
 
 
+def _is_of_kafka(error: BaseException | None) -> bool:
+    """Tell whether an error says that Kafka was away; uvloop has one of its own for that."""
+    if isinstance(error, KafkaError):
+        return True
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+
+
 class _ErrorsOfKafkaInOneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, KafkaError):
+        if _is_of_kafka(error):
             record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
             record.exc_info = None
         return True
@@ -71,14 +79,15 @@ class _ErrorsOfKafkaInOneLine(logging.Filter):
 _ERRORS_IN_ONE_LINE = _ErrorsOfKafkaInOneLine()
 
 
-def shorten_sender_errors() -> None:
-    """Let the producer's sender say in one line that Kafka failed it.
+def shorten_errors() -> None:
+    """Let the producer's sender and the consumer's coordinator say in one line that Kafka failed.
 
-    A connection that breaks while it looks for the coordinator of transactions ends its routine
-    with a stack trace in the log. The call that waits raises the same, and the partition is then
+    A connection that breaks while they look for a coordinator, or send a heartbeat, ends their
+    routine with a stack trace in the log. The call that waits raises the same, and the partition is then
     taken over anew: for whoever runs the worker that Kafka was away is no defect of it.
     """
     sender.log.addFilter(_ERRORS_IN_ONE_LINE)
+    group_coordinator.log.addFilter(_ERRORS_IN_ONE_LINE)
 
 
 def ignore_unread_errors(loop: asyncio.AbstractEventLoop) -> None:

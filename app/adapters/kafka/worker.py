@@ -33,7 +33,7 @@ from app.adapters.kafka.health import HealthServer
 from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
     ignore_unread_errors,
-    shorten_sender_errors,
+    shorten_errors,
     shorten_transaction_backoff,
 )
 from app.adapters.kafka.metrics import WorkerMetrics
@@ -192,7 +192,7 @@ class Worker:
             Unavailable: Redis or Kafka did not answer within a minute of the start.
         """
         shorten_transaction_backoff()
-        shorten_sender_errors()
+        shorten_errors()
         ignore_unread_errors(asyncio.get_running_loop())
         await self.health.start()
         tasks: list[asyncio.Task[None]] = []

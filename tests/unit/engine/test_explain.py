@@ -10,6 +10,7 @@ import pytest
 from app.domain.limits import DAY_MS
 from app.engine.explain import Explanation, explain
 from app.engine.explain_clock import Members
+from app.engine.explain_needs import nearest_count
 from app.engine.explain_tree import Explained
 from app.engine.explain_watch import TooCostly
 from app.engine.oracle import Event, Subject
@@ -187,3 +188,13 @@ def test_what_takes_too_long_is_refused_or_left_open(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("app.engine.explain.TREE_EVALUATIONS", 300)
     with pytest.raises(TooCostly, match="too many evaluations"):
         explained(text)
+
+
+@pytest.mark.parametrize(
+    ("operator", "bound", "count", "wanted", "nearest"),
+    [("<", 1, 5, True, 0), ("<=", 0, 5, True, 0), (">", 3, 0, True, 4), ("=", 2, 2, False, 1)],
+)
+def test_the_nearest_count_that_answers_otherwise(
+    operator: str, bound: int, count: int, wanted: bool, nearest: int
+) -> None:
+    assert nearest_count(operator, bound, count, wanted=wanted) == nearest

@@ -25,6 +25,8 @@ def resolved(text: str) -> Expr:
         ("let n = xEvent[a = 1].count() in n > 1 and n < 5", "incremental"),
         ("(P) => P.xEvent.filter(E => E.a = 1).map(E => E.b * 2).sum() > 5", "incremental"),
         ('segmentMembership.get("ups").get("s").status = "exited"', "incremental"),
+        ("forall E from xEvent where E.a = 1", "incremental"),
+        ("forall E from xEvent, I from E.items where I.a = 1", "history"),
         ("xEvent.groupBy(sku).count() > 1", "history"),
         ("xEvent.topN(price, 1).head().sku = 5", "history"),
         ("xEvent.map(mapEntry(a, b)).count() > 1", "history"),

@@ -52,6 +52,11 @@ def test_shift_out_of_the_calendar_is_clamped(amount: int, unit: Unit) -> None:
     assert shift(0, amount, unit) == (LAST_MS if amount > 0 else FIRST_MS)
 
 
+def test_a_shift_just_beyond_the_calendar_is_clamped() -> None:
+    assert shift(FIRST_MS + 1, -1, "year") == FIRST_MS
+    assert shift(LAST_MS - 1, 1, "month") == LAST_MS
+
+
 @pytest.mark.parametrize(
     ("unit", "start", "following"),
     [

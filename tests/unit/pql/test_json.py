@@ -245,6 +245,7 @@ def test_all_problems_are_told_at_once_each_at_its_place() -> None:
         {"nodeType": "quantification", "quantifier": "few", "variables": [field("a")]},
         apply("a/b~c", form="method"),
         {},
+        apply("occurs", literal(None), literal("on"), field("t")),
     )
 
     assert problems_of(value) == [
@@ -262,6 +263,7 @@ def test_all_problems_are_told_at_once_each_at_its_place() -> None:
         ("json-value", "/params/10/quantifier"),
         ("arity", "/params/11"),
         ("json-missing", "/params/12"),
+        ("json-type", "/params/13/params/0/value"),
     ]
 
 

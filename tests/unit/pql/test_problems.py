@@ -91,6 +91,12 @@ def test_the_remedy_names_what_was_meant(text: str, hint: str) -> None:
     assert [found for _, _, found in problems(text)] == [hint]
 
 
+def test_a_bracket_after_a_character_that_starts_nothing_is_seen() -> None:
+    found = problems("a &(b = 1 and c = 2) and d +")
+
+    assert [where for where, _, _ in found] == ["&", ""]
+
+
 def test_a_problem_is_shown_in_its_line() -> None:
     text = "a = 1\nand b ocurs today"
     with pytest.raises(PqlError) as caught:

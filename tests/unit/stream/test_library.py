@@ -8,7 +8,7 @@ from typing import Any
 
 import aiokafka
 import pytest
-from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer import sender
@@ -102,6 +102,7 @@ def test_where_a_fetcher_holds_its_results(where, text):
     ("error", "has_trace", "told"),
     [
         (KafkaConnectionError("closed"), False, "broke: KafkaConnectionError('closed')"),
+        (RuntimeError("<x>; the handler is closed"), False, "broke: RuntimeError('<x>; the"),
         (ValueError("ours"), True, "broke"),
     ],
 )
@@ -109,16 +110,18 @@ def test_the_sender_tells_in_one_line_that_kafka_failed(
     caplog, monkeypatch, error, has_trace, told
 ):
     monkeypatch.setattr(sender.log, "filters", [])
+    monkeypatch.setattr(group_coordinator.log, "filters", [])
     assert "log.exception(" in inspect.getsource(sender.Sender._sender_routine)
-    library.shorten_sender_errors()
-    library.shorten_sender_errors()
+    library.shorten_errors()
+    library.shorten_errors()
     try:
         raise error
     except type(error):
         sender.log.exception("%s", "broke")
     (record,) = caplog.records
-    assert record.getMessage() == told
+    assert record.getMessage().startswith(told)
     assert bool(record.exc_info) == has_trace
+    assert group_coordinator.log.filters == sender.log.filters != []
 
 
 def test_the_positions_that_are_not_public():
