@@ -83,8 +83,8 @@ def shorten_errors() -> None:
     """Let the producer's sender and the consumer's coordinator say in one line that Kafka failed.
 
     A connection that breaks while they look for a coordinator, or send a heartbeat, ends their
-    routine with a stack trace in the log. The call that waits raises the same, and the partition is then
-    taken over anew: for whoever runs the worker that Kafka was away is no defect of it.
+    routine with a stack trace in the log. The call that waits raises the same, and the partition
+    is then taken over anew: for whoever runs the worker that Kafka was away is no defect of it.
     """
     sender.log.addFilter(_ERRORS_IN_ONE_LINE)
     group_coordinator.log.addFilter(_ERRORS_IN_ONE_LINE)
