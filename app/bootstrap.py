@@ -288,6 +288,7 @@ def _expression_rules(settings: Settings, schemas: SchemaRegistry | None) -> Exp
         steps=settings.expression_max_steps,
         list_items=settings.expression_max_list_items,
         state_bytes=settings.expression_max_state_bytes,
+        event_loops=settings.expression_max_event_loops,
     )
     return ExpressionRules(settings.retention_days * DAY_MS, limits, schemas or NoSchemas())
 

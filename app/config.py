@@ -348,6 +348,12 @@ class Settings:
         "Estimated state of a profile for one definition (`estimatedStateBytes`); one that needs"
         " more is refused.",
     )
+    expression_max_event_loops: int = _setting(
+        _integer(1, 3),
+        2,
+        "Loops over the events of a profile, nested in each other; the time of an evaluation grows"
+        " with the number of events to that power.",
+    )
     schemas_file: str = _setting(
         _FILE, "", "JSON file with the schemas that paths are checked by (docs/operations.md)."
     )

@@ -56,6 +56,7 @@ class ExpressionLimits:
         steps: Of one chain.
         list_items: Of one list.
         state_bytes: Estimated state of a profile for this expression alone.
+        event_loops: Over the kept events of a profile, nested in each other.
     """
 
     characters: int = MAX_CHARACTERS
@@ -64,6 +65,7 @@ class ExpressionLimits:
     steps: int = MAX_STEPS
     list_items: int = 1_000
     state_bytes: int = 1_048_576
+    event_loops: int = 2
 
 
 _SPLIT = "split it into segments joined by inSegment"

@@ -15,6 +15,7 @@ from app.pql.ast import Expr
 from app.pql.checker import Checked, check
 from app.pql.diagnosis import diagnose
 from app.pql.errors import PqlError, Problem
+from app.pql.event_loops import event_loops
 from app.pql.limits import MAX_CHARACTERS, ExpressionLimits, check_length, check_size
 from app.pql.parser import parse
 from app.pql.render import Place, place_of
@@ -24,7 +25,10 @@ from app.service.event_reach import beyond_retention
 DEFAULT_LIMITS = ExpressionLimits()
 DEFAULT_RETENTION_MS = EngineLimits().retention_ms
 WITHOUT_LIMITS = ExpressionLimits(
-    nodes=MAX_CHARACTERS, list_items=MAX_CHARACTERS, state_bytes=sys.maxsize
+    nodes=MAX_CHARACTERS,
+    list_items=MAX_CHARACTERS,
+    state_bytes=sys.maxsize,
+    event_loops=sys.maxsize,
 )
 """What this program can bear."""
 
@@ -196,6 +200,9 @@ def accept(
     checked: Checked = check(tree, segments=known, schemas=found.schemas)
     if checked.expr is None or checked.problems:
         raise refused(text, checked.problems, places)
+    loops = event_loops(checked.expr)
+    if loops > rules.limits.event_loops:
+        raise refused(text, [_too_many_loops(tree, loops, rules.limits)], places)
     evaluation = report(checked.expr)
     if evaluation.state_bytes > rules.limits.state_bytes:
         raise refused(text, [_too_much_state(tree, evaluation, rules.limits)], places)
@@ -210,6 +217,15 @@ def accept(
         warnings=tuple(warnings),
         report=evaluation,
     )
+
+
+def _too_many_loops(tree: Expr, found: int, limits: ExpressionLimits) -> Problem:
+    message = (
+        f"it goes through the events of a profile in {found} loops, each within the other;"
+        f" {limits.event_loops} are allowed"
+    )
+    hint = "join segments by inSegment, or use a chain: it goes through the events once"
+    return Problem("too-many-event-loops", message, tree.span, hint)
 
 
 def _too_much_state(tree: Expr, found: EvaluationReport, limits: ExpressionLimits) -> Problem:
