@@ -335,13 +335,11 @@ def _authenticator(settings: Settings) -> Authenticator:
 
 def run_api(settings: Settings) -> None:
     """Serve the control plane until SIGINT or SIGTERM."""
-    import gc
-
     import uvicorn
 
-    # Kept definitions are many objects: to look through all of them for garbage takes some tenths
-    # of a second, in which nobody is answered. So it is done rarely.
-    gc.set_threshold(50_000, 20, 100)
+    from app.adapters.collector import collect_rarely
+
+    collect_rarely()
     uvicorn.run(
         build_api(settings),
         host=settings.api_host,

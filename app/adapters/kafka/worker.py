@@ -20,6 +20,7 @@ from faust.types import TP
 from redis.asyncio import Redis
 from yarl import URL
 
+from app.adapters.collector import collect_rarely
 from app.adapters.datasets.store import FileDatasets
 from app.adapters.kafka.acquisition import Acquisition
 from app.adapters.kafka.assignment import Assignment
@@ -66,7 +67,6 @@ _STUCK_S = 60.0
 _ASTRAY_S = 10.0
 _SLOW_PUBLISH_S = 5.0
 _SILENT_BROKER_MS = 10_000
-_GC_THRESHOLD = 50_000
 _LARGEST_REQUEST = 13 * 1_048_576
 
 
@@ -427,4 +427,4 @@ def freeze_memory() -> None:
     """Keep the collector off what lives as long as the process, and make it run rarely."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, 20, 100)
+    collect_rarely()
