@@ -8,6 +8,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from app.domain.text import printable
+
 _WIDEST = 72
 _BEFORE = 40
 
@@ -45,24 +47,13 @@ def place_of(source: str, start: int, end: int) -> Place:
 
 def _excerpt(text: str, at: int, length: int) -> str:
     first = max(0, at - _BEFORE) if len(text) > _WIDEST else 0
-    before, after = _printable(text[first:at]), _printable(text[at : first + _WIDEST])
+    before, after = printable(text[first:at]), printable(text[at : first + _WIDEST])
     underlined = max(_cells(after[:length]), 1)
     if first:
         before = "…" + before
     if first + _WIDEST < len(text):
         after += "…"
     return f"{before}{after}\n{' ' * _cells(before)}{'^' * underlined}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(_fit(letter) for letter in text)
-
-
-def _fit(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    blank = letter == "\t" or unicodedata.category(letter).startswith("Z")
-    return " " if blank else "\N{MIDDLE DOT}"
 
 
 def _cells(text: str) -> int:

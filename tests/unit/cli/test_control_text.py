@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.adapters.cli.control.text import printable
+from app.domain.text import printable
 
 
 def test_text_of_others_keeps_its_length_and_loses_its_powers() -> None:

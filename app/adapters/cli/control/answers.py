@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from app.adapters.cli.control.failures import Refused
-from app.adapters.cli.control.text import printable
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _AWAY = frozenset({502, 503, 504})
 _REMEDIES = {

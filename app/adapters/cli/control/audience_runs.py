@@ -11,10 +11,10 @@ from app.adapters.cli.control.failures import Failed, Usage
 from app.adapters.cli.control.lists import objects, text_of
 from app.adapters.cli.control.output import ID_WIDTH, Column, named
 from app.adapters.cli.control.paths import INGESTION_PATH, item
-from app.adapters.cli.control.text import printable
 from app.adapters.cli.control.waiting import Patience
 from app.domain.errors import Unavailable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _COLLECTION = f"{INGESTION_PATH}/external-audience"
 _POLL_S = 0.5

@@ -11,8 +11,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from app.adapters.cli.control.output import Column, fields_table, named
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _WIDEST = 60
 

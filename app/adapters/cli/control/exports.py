@@ -22,8 +22,8 @@ from app.adapters.cli.control.lists import Limit, Page, PageSize, limited, objec
 from app.adapters.cli.control.options import File
 from app.adapters.cli.control.output import Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _COLLECTION = f"{BASE_PATH}/export/jobs"
 

@@ -14,9 +14,9 @@ import typer
 
 from app.adapters.cli.control.commands import Session
 from app.adapters.cli.control.output import Output
-from app.adapters.cli.control.text import printable
 from app.domain.errors import Unavailable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _POLL_S = 0.5
 _STEP_PERCENT = 10

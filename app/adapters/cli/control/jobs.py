@@ -19,8 +19,8 @@ from app.adapters.cli.control.following import (
 from app.adapters.cli.control.lists import Asked, Limit, PageSize, Sort, linked_pages, text_of
 from app.adapters.cli.control.output import ID_WIDTH, Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _COLLECTION = f"{BASE_PATH}/segment/jobs"
 _EVERYTHING = "*"

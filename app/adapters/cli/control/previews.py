@@ -23,8 +23,8 @@ from app.adapters.cli.control.lists import (
 from app.adapters.cli.control.options import Expression, File
 from app.adapters.cli.control.output import Column, named
 from app.adapters.cli.control.paths import BASE_PATH, item
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 DEFAULT_TIMEOUT_S = 120.0
 

@@ -14,8 +14,8 @@ from app.adapters.cli.control.lists import Asked, Limit, PageSize, linked_pages
 from app.adapters.cli.control.options import File
 from app.adapters.cli.control.output import ID_WIDTH, Column, at_ms, named
 from app.adapters.cli.control.paths import BASE_PATH, item
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 _COLLECTION = f"{BASE_PATH}/config/schedules"
 _TYPE = "batch_segmentation"

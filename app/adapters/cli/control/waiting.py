@@ -14,8 +14,8 @@ from app.adapters.cli.control.following import DEFAULT_TIMEOUT_S, Followed, foll
 from app.adapters.cli.control.lists import text_of
 from app.adapters.cli.control.output import Column, Output
 from app.adapters.cli.control.paths import item
-from app.adapters.cli.control.text import printable
 from app.domain.model import JsonObject
+from app.domain.text import printable
 
 Wait = Annotated[bool, typer.Option("--wait", help="Until all profiles are evaluated by it.")]
 
