@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
 from app.adapters.redis.definition_scripts import WHOLE
-from app.domain.definitions import BackfillProgress
+from app.domain.definitions import BACKFILLING, BackfillProgress, StoredDefinition
 
 
 def progress_of(since: int, reports: Mapping[bytes, bytes]) -> BackfillProgress | None:
@@ -34,3 +35,18 @@ def progress_of(since: int, reports: Mapping[bytes, bytes]) -> BackfillProgress 
             scanned += share
     percent = 100 * scanned // (WHOLE * partitions)
     return BackfillProgress(done, partitions, percent)
+
+
+def with_progress(
+    definition: StoredDefinition, number: bytes | None, reports: Mapping[bytes, bytes]
+) -> StoredDefinition:
+    """Return a definition with how far it is, if it is `BACKFILLING`.
+
+    Args:
+        definition: In its state.
+        number: Of the catalogue that brought its version.
+        reports: What `ControlKeys.backfill` names.
+    """
+    if definition.state != BACKFILLING:
+        return definition
+    return replace(definition, progress=progress_of(int(number or 0), reports))

@@ -7,12 +7,12 @@ for as long as Redis has the revision of the catalogue that it belongs to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
 
-from app.adapters.redis.backfill_progress import progress_of
+from app.adapters.redis.backfill_progress import with_progress
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import ControlKeys
 from app.adapters.redis.definition_codec import from_document, with_state
@@ -92,14 +92,8 @@ class DefinitionLists:
                 pipeline.hmget(self._keys.since(tenant), ids)
                 pipeline.hgetall(self._keys.backfill(tenant))
                 numbers, reports = await pipeline.execute()
-        progress = {
-            segment_id: progress_of(int(number or 0), reports)
-            for segment_id, number in zip(ids, numbers, strict=True)
-        }
-        return [
-            replace(one, progress=progress[one.segment_id]) if one.segment_id in progress else one
-            for one in definitions
-        ]
+        since = dict(zip(ids, numbers, strict=True))
+        return [with_progress(one, since.get(one.segment_id), reports) for one in definitions]
 
     async def _read(self, tenant: Tenant, order: str, known: Rows) -> tuple[_States, Rows]:
         """Read a list; what is stored as it was before is not decoded again."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 import orjson
 from redis.asyncio import Redis
 
-from app.adapters.redis.backfill_progress import progress_of
+from app.adapters.redis.backfill_progress import with_progress
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.control_keys import tenant_text
 from app.adapters.redis.definition_codec import decoded, encoded, worker_row, worker_stub
@@ -21,7 +20,6 @@ from app.adapters.redis.definition_scripts import PUT, REMOVE
 from app.adapters.redis.definition_source import RedisDefinitionSource, as_text
 from app.adapters.redis.metric_store import metric_fields
 from app.domain.definitions import (
-    BACKFILLING,
     INACTIVE,
     CatalogueHead,
     DefinitionWrite,
@@ -70,17 +68,15 @@ class RedisDefinitionStore(RedisDefinitionSource):
                 pipeline.hmget(keys.failures(tenant), list(ids))
                 pipeline.hmget(keys.since(tenant), list(ids))
                 pipeline.hgetall(keys.backfill(tenant))
-                *columns, since, reports = await pipeline.execute()
-        found = {
-            segment_id: decoded(document, pending=bool(pending), reason=reason)
-            for segment_id, document, pending, reason in zip(ids, *columns, strict=True)
+                *columns, reports = await pipeline.execute()
+        rows = zip(ids, *columns, strict=True)
+        return {
+            segment_id: with_progress(
+                decoded(document, pending=bool(pending), reason=reason), number, reports
+            )
+            for segment_id, document, pending, reason, number in rows
             if document is not None
         }
-        for segment_id, number in zip(ids, since, strict=True):
-            if segment_id in found and found[segment_id].state == BACKFILLING:
-                progress = progress_of(int(number or 0), reports)
-                found[segment_id] = replace(found[segment_id], progress=progress)
-        return found
 
     async def page(
         self, tenant: Tenant, offset: int, limit: int, *, newest_first: bool
