@@ -19,18 +19,16 @@ from app.domain.definitions import (
 )
 from app.domain.errors import Conflict, NotFound
 from app.domain.model import Tenant
-from app.pql.memberships import possible_segments
 from app.service.definition_document import published_document
 from app.service.definition_input import DefinitionInput, Edit, carried_on, new_definition
 from app.service.definition_query import DefinitionPage, DefinitionQuery, select
-from app.service.expression_forms import TEXT_FORMAT, read_expression
+from app.service.expression_forms import TEXT_FORMAT, accepted_expression
 from app.service.expressions import (
     DEFAULT_RULES,
     AcceptedExpression,
     ExpressionProblem,
     ExpressionRules,
     RefusedDefinition,
-    accept,
 )
 from app.service.lifecycle import check_left_alone, check_transition, check_usable
 from app.service.references import cycle_through, dependents_by_id, dependents_of
@@ -100,9 +98,9 @@ class Definitions:
         Raises:
             RefusedDefinition: As `create`.
         """
-        found = read_expression(expression, stated_format, self._rules.limits)
-        known = await self._store.existing(tenant, possible_segments(found.tree))
-        accepted = accept(tenant, found.text, found.tree, known, self._rules, found.places)
+        accepted = await accepted_expression(
+            tenant, expression, stated_format, self._rules, self._store.existing
+        )
         asked = await self._store.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         return accepted
@@ -308,9 +306,9 @@ class Definitions:
     async def _accepted(
         self, tenant: Tenant, segment_id: str, given: DefinitionInput, rules: ExpressionRules
     ) -> AcceptedExpression:
-        found = read_expression(given.expression, given.expression_format, rules.limits)
-        known = await self._store.existing(tenant, possible_segments(found.tree))
-        accepted = accept(tenant, found.text, found.tree, known, rules, found.places)
+        accepted = await accepted_expression(
+            tenant, given.expression, given.expression_format, rules, self._store.existing
+        )
         if not accepted.segment_ids:
             return accepted
         uses = await self._store.uses(tenant)

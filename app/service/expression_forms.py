@@ -6,19 +6,32 @@ What a value is, is seen by itself: published samples call a text `pql/json`.
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from app.domain.model import Tenant
 from app.pql.ast import Expr
 from app.pql.json_places import PqlJsonError
 from app.pql.json_reader import read
 from app.pql.json_writer import write
 from app.pql.limits import ExpressionLimits, check_length, check_size
-from app.service.expressions import WITHOUT_LIMITS, parsed, refused
+from app.pql.memberships import possible_segments
+from app.service.expressions import (
+    WITHOUT_LIMITS,
+    AcceptedExpression,
+    ExpressionRules,
+    accept,
+    parsed,
+    refused,
+)
 
 TEXT_FORMAT: Final = "pql/text"
 JSON_FORMAT: Final = "pql/json"
 FORMATS: Final = (TEXT_FORMAT, JSON_FORMAT)
+
+Existing: TypeAlias = Callable[[Tenant, Collection[str]], Awaitable[Collection[str]]]
+"""Returns those of some ids that segments have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,19 @@ def read_expression(
     if too_large:
         raise refused(found.text, too_large, found.places)
     return ReadExpression(found.text, found.tree, found.places)
+
+
+async def accepted_expression(
+    tenant: Tenant, value: str, stated_format: str, rules: ExpressionRules, existing: Existing
+) -> AcceptedExpression:
+    """Read and check an expression, which may name the segments that exist.
+
+    Raises:
+        RefusedDefinition: With all problems.
+    """
+    found = read_expression(value, stated_format, rules.limits)
+    known = await existing(tenant, possible_segments(found.tree))
+    return accept(tenant, found.text, found.tree, known, rules, found.places)
 
 
 def converted(value: str, stated_format: str) -> tuple[str, str]:

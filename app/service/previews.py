@@ -21,9 +21,8 @@ from app.domain.previews import (
     PreviewTask,
     StoredPreview,
 )
-from app.pql.memberships import possible_segments
-from app.service.expression_forms import TEXT_FORMAT, read_expression
-from app.service.expressions import AcceptedExpression, ExpressionRules, accept
+from app.service.expression_forms import TEXT_FORMAT, accepted_expression
+from app.service.expressions import AcceptedExpression, ExpressionRules
 from app.service.lifecycle import check_usable
 
 APPLICATION = "segmentation"
@@ -128,10 +127,9 @@ class Previews:
     async def _accepted(
         self, tenant: Tenant, expression: str, stated_format: str
     ) -> AcceptedExpression:
-        rules = self._rules
-        found = read_expression(expression, stated_format, rules.limits)
-        known = await self._definitions.existing(tenant, possible_segments(found.tree))
-        return accept(tenant, found.text, found.tree, known, rules, found.places)
+        return await accepted_expression(
+            tenant, expression, stated_format, self._rules, self._definitions.existing
+        )
 
     def _too_many(self, what: str) -> TooManyPreviews:
         if what == "running":
