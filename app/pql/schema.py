@@ -52,7 +52,7 @@ class Shape:
         fragments: The subschemas that describe it.
         root: The document they are from.
         extra: Shapes by name of fields that are there whatever the schema says.
-        element: Of the items of a list that is no part of the document.
+        element: Of the items of a list, or the values of a map, that is no part of the document.
     """
 
     kinds: frozenset[Kind] = ANYTHING
@@ -91,6 +91,8 @@ class Shape:
     @property
     def value(self) -> Shape:
         """The shape of a field that is not known by name, such as the entry of a map."""
+        if self.element is not None:
+            return self.element
         found = [one.get("additionalProperties") for one in self.fragments]
         schemas = [one for one in found if isinstance(one, Mapping)]
         return shape_of(self.root, {"allOf": schemas}) if schemas else ANY

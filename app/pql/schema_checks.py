@@ -21,8 +21,10 @@ from app.pql.shapes import (
     kinds_in_words,
     leaf_of,
     list_of,
+    object_of,
     path_of,
     result_of,
+    seen_by,
     takes,
     type_of,
 )
@@ -37,6 +39,7 @@ _OPERANDS: Final[dict[str, Type]] = {
 _MAY_BE_TIMES = frozenset({"time", "number", "string"})
 _ROOTS = (ast.ProfileRef, ast.ItemRef)
 _LISTED = 8
+_KEY_AND_VALUE = 2
 _SURE = 0.85
 
 _EVENT: Final[Mapping[str, Shape]] = {
@@ -148,22 +151,37 @@ class _PathChecker:
 
     def method(self, node: ast.MethodCall, scope: _Scope) -> Shape:
         receiver = self.visit(node.receiver, scope)
-        inner = scope.with_item(item_of(receiver)) if node.method in PER_ITEM_METHODS else scope
-        for argument in node.arguments:
-            self.visit(argument, inner)
+        is_per_item = node.method in PER_ITEM_METHODS
+        inner = scope.with_item(seen_by(node, receiver)) if is_per_item else scope
+        arguments = [self.visit(argument, inner) for argument in node.arguments]
         spec = FUNCTIONS.get(node.method)
         if spec is None or spec.kind != "method":
             return ANY
         self._need(f"{node.method} works on", spec.receiver, node.receiver, receiver)
         if node.method in {"equals", "notEqualTo"}:
             self._check_constants(node.arguments, node.receiver, receiver)
-        return result_of(node, receiver)
+        return result_of(node, receiver, arguments)
+
+    def function(self, node: ast.Lambda, scope: _Scope) -> Shape:
+        """Visit `(key, value) => …`, the item of whose scope is the value."""
+        *_, value = node.parameters
+        return self.visit(node.body, scope.with_variable(value, scope.items[0]))
+
+    def call(self, node: ast.Call, scope: _Scope) -> Shape:
+        arguments = [self.visit(argument, scope) for argument in node.arguments]
+        is_entry = node.function == "mapEntry" and len(arguments) == _KEY_AND_VALUE
+        return arguments[-1] if is_entry else ANY
+
+    def object_literal(self, node: ast.ObjectLiteral, scope: _Scope) -> Shape:
+        return object_of({key: self.visit(value, scope) for key, value in node.entries})
 
     def _need(self, what: str, wanted: Type, node: Expr, shape: Shape) -> None:
         """Refuse a path whose values are of another type; of a list any item may satisfy."""
         if wanted in {"string", "number"}:
             shape = leaf_of(shape)
         if is_path(node) and not fits(type_of(shape), wanted):
+            if self._findings.has_problem("type", node):
+                return  # The checker knew it without a schema.
             found = f"{path_of(node)} is {kinds_in_words(shape.kinds)} in the schema"
             hint = "for times use occurs" if "time" in shape.kinds else ""
             message = f"{what} {described(wanted)}, {found}"
@@ -259,6 +277,9 @@ _CHECKS: Final[dict[type[Any], Callable[[_PathChecker, Any, _Scope], Shape]]] = 
     ast.Field: _PathChecker.field,
     ast.Filter: _PathChecker.filter,
     ast.MethodCall: _PathChecker.method,
+    ast.Lambda: _PathChecker.function,
+    ast.Call: _PathChecker.call,
+    ast.ObjectLiteral: _PathChecker.object_literal,
     ast.Binary: _PathChecker.binary,
     ast.Occurs: _PathChecker.occurs,
     ast.Let: _PathChecker.let,

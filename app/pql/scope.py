@@ -83,6 +83,10 @@ class Findings:
         """Note what is allowed but perhaps not meant."""
         self.warnings.append(Problem(code, message, node.span, hint))
 
+    def has_problem(self, code: str, node: Node) -> bool:
+        """Tell whether a problem of this code is noted already at this place."""
+        return any(one.code == code and one.span == node.span for one in self.problems)
+
 
 def resolve_name(node: ast.Name, scope: Scope, findings: Findings) -> Expr:
     """Resolve a free name: the events, else a field of the innermost item."""

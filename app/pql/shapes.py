@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.pql import ast
 from app.pql.ast import Expr
 from app.pql.calendar import parse_timestamp
+from app.pql.forms import gives_map
 from app.pql.schema import ANY, Kind, Shape
 from app.pql.types import Type, described
 from app.pql.values import coerce
@@ -26,12 +28,23 @@ _WORDS: Final[dict[Kind, str]] = {
 _SAMPLES: Final[dict[Kind, bool | int | str]] = {"boolean": True, "number": 0, "string": ""}
 _SAME_ITEMS = frozenset({"filter", "distinct", "intersection", "topN", "bottomN"})
 _LIST: Final[frozenset[Kind]] = frozenset({"array"})
+_OBJECT: Final[frozenset[Kind]] = frozenset({"object"})
 _DEEPEST = 32
 
 
 def list_of(item: Shape) -> Shape:
     """Return the shape of a list."""
     return Shape(_LIST, element=item)
+
+
+def map_of(value: Shape) -> Shape:
+    """Return the shape of a map that may have any key."""
+    return Shape(_OBJECT, element=value)
+
+
+def object_of(fields: Mapping[str, Shape]) -> Shape:
+    """Return the shape of an object with these fields; nothing is said of others."""
+    return Shape(_OBJECT, extra=fields)
 
 
 def item_of(shape: Shape) -> Shape:
@@ -59,14 +72,25 @@ def type_of(shape: Shape) -> Type:
     return "string" if kind == "time" else _TYPES[kind]
 
 
-def result_of(node: ast.MethodCall, receiver: Shape) -> Shape:
-    """Return the shape of what a method gives where it is a part of what it is called on."""
+def seen_by(node: ast.MethodCall, receiver: Shape) -> Shape:
+    """Return the shape of the item that the argument of a method sees: `map` takes maps too."""
+    if node.method == "map" and receiver.kinds == _OBJECT:
+        return receiver.value
+    return item_of(receiver)
+
+
+def result_of(node: ast.MethodCall, receiver: Shape, arguments: Sequence[Shape]) -> Shape:
+    """Return the shape of what a method gives where it is made of what it is called on."""
     if node.method in _SAME_ITEMS:
         return receiver
     if node.method == "head":
         return item_of(receiver)
+    if node.method == "groupBy":
+        return map_of(list_of(item_of(receiver)))
+    if node.method == "map" and arguments:
+        return map_of(arguments[0]) if gives_map(node) else list_of(arguments[0])
     if node.method == "values":
-        return list_of(receiver.value) if receiver.kinds == {"object"} else ANY
+        return list_of(receiver.value) if receiver.kinds == _OBJECT else ANY
     key = node.arguments[0] if node.method == "get" and node.arguments else None
     if isinstance(key, ast.Literal) and isinstance(key.value, str):
         return leaf_of(receiver).at(key.value) or ANY
