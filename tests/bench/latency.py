@@ -64,7 +64,7 @@ class _Source:
             {
                 "bootstrap.servers": stage.servers.kafka.bootstrap,
                 "partitioner": "murmur2",
-                "linger.ms": 1,
+                "linger.ms": 5,
             }
         )
         self.sent_at: dict[str, float] = {}
