@@ -163,9 +163,14 @@ class _PathChecker:
         return result_of(node, receiver, arguments)
 
     def function(self, node: ast.Lambda, scope: _Scope) -> Shape:
-        """Visit `(key, value) => …`, the item of whose scope is the value."""
-        *_, value = node.parameters
-        return self.visit(node.body, scope.with_variable(value, scope.items[0]))
+        """Visit `(key, value) => …`, the item of whose scope is the value.
+
+        A lambda elsewhere is refused, and still comes here.
+        """
+        value = scope.items[0] if scope.items else ANY
+        for name in node.parameters[1:]:
+            scope = scope.with_variable(name, value)
+        return self.visit(node.body, scope)
 
     def call(self, node: ast.Call, scope: _Scope) -> Shape:
         arguments = [self.visit(argument, scope) for argument in node.arguments]

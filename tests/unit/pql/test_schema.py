@@ -109,6 +109,7 @@ def test_what_fits_is_accepted(text: str) -> None:
         ("xEvent.map(E => E.items).head().sky = 1", "unknown-field", "xEvent.map(E => E.items).head().sky", "did you mean sku?"),
         ('xEvent.map({"of": this}).of.ttal > 1', "unknown-field", 'xEvent.map({"of": this}).of.ttal', "did you mean total?"),
         ('scores.map(S => S.a) = "x"', "unknown-field", "S.a", "it has no fields"),
+        ("loyal and (X => loyal)", "type", "X => loyal", "write its body alone"),
         ("let G = xEvent.groupBy(eventType) in G > 3", "type", "G", ""),
         ('person.birthYear = "x"', "never-matches", '"x"', OF_TYPE),
         ("3 != loyal", "never-matches", "3", OF_TYPE),
