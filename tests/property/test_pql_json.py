@@ -21,7 +21,7 @@ from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import conditions, json_values, trees
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-_settings = settings(max_examples=120, deadline=None, suppress_health_check=_SLOW)
+_settings = settings(suppress_health_check=_SLOW)
 _KINDS = (
     *("fnApply", "fieldLookup", "literal", "parameterReference", "varRef", "varDecl"),
     *("select", "quantification", "fnCreate", "set", "x", 1),
