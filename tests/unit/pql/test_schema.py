@@ -101,14 +101,6 @@ def test_what_fits_is_accepted(text: str) -> None:
         ("xEvent[eventTyp = 1]", "unknown-field", "eventTyp", "did you mean eventType?"),
         ("chain(xEvent, timestamp, [A: WHAT(sku)])", "unknown-field", "sku", LISTED),
         ("addresses.head().cty = 1", "unknown-field", "addresses.head().cty", "did you mean city?"),
-        ("xEvent.groupBy(evntType).count() > 1", "unknown-field", "evntType", "did you mean eventType?"),
-        ('xEvent.groupBy(eventType).get("a").ttal = 1', "unknown-field", 'xEvent.groupBy(eventType).get("a").ttal', "did you mean total?"),
-        ("xEvent.groupBy(eventType).map(G => G.ttal.sum()).max() > 1", "unknown-field", "G.ttal", "did you mean total?"),
-        ("xEvent.groupBy(eventType).map((K, G) => mapEntry(K, G.ttal)).count() > 1", "unknown-field", "G.ttal", "did you mean total?"),
-        ('xEvent.groupBy(eventType).map((K, G) => mapEntry(K, G.head())).get("a").ttal > 1', "unknown-field", 'xEvent.groupBy(eventType).map((K, G) => mapEntry(K, G.head())).get("a").ttal', "did you mean total?"),
-        ("xEvent.map(E => E.items).head().sky = 1", "unknown-field", "xEvent.map(E => E.items).head().sky", "did you mean sku?"),
-        ('xEvent.map({"of": this}).of.ttal > 1', "unknown-field", 'xEvent.map({"of": this}).of.ttal', "did you mean total?"),
-        ('scores.map(S => S.a) = "x"', "unknown-field", "S.a", "it has no fields"),
         ("loyal and (X => loyal)", "type", "X => loyal", "write its body alone"),
         ("let G = xEvent.groupBy(eventType) in G > 3", "type", "G", ""),
         ('person.birthYear = "x"', "never-matches", '"x"', OF_TYPE),
@@ -132,6 +124,32 @@ def test_what_does_not_fit_is_refused_with_place_and_remedy(
     text: str, code: str, place: str, hint: str
 ) -> None:
     assert found(text) == [(code, place, hint)]
+
+
+TOTAL = "did you mean total?"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("xEvent.groupBy(evntType).count() > 1", "evntType", "did you mean eventType?"),
+        ('xEvent.groupBy(_id).get("a").ttal = 1', 'xEvent.groupBy(_id).get("a").ttal', TOTAL),
+        ("xEvent.groupBy(_id).map(G => G.ttal.sum()).max() > 1", "G.ttal", TOTAL),
+        ("xEvent.groupBy(_id).map((K, G) => mapEntry(K, G.ttal)).count() > 1", "G.ttal", TOTAL),
+        (
+            "let M = xEvent.groupBy(_id).map((K, G) => mapEntry(K, G.head())) in M.a.ttal > 1",
+            "M.a.ttal",
+            TOTAL,
+        ),
+        ("let L = xEvent.map(E => E.items) in L.sky = 1", "L.sky", "did you mean sku?"),
+        ('xEvent.map({"of": this}).of.ttal > 1', 'xEvent.map({"of": this}).of.ttal', TOTAL),
+        ('scores.map(S => S.a) = "x"', "S.a", "it has no fields"),
+    ],
+)
+def test_fields_of_what_map_and_group_by_give_are_looked_for(
+    text: str, place: str, hint: str
+) -> None:
+    assert found(text) == [("unknown-field", place, hint)]
 
 
 def test_all_problems_of_checker_and_schema_come_at_once() -> None:
