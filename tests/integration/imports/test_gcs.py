@@ -1,15 +1,12 @@
-"""Files of Google Cloud Storage: where its package is not installed, that is said at the start.
-
-Where it is, and an emulator too, files are read: `pip install ".[gcs]" gcp-storage-emulator`.
-"""
+"""Files of Google Cloud Storage, from an emulator; what is said where its package is missing."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import importlib.util
 import io
 import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,6 @@ from app.domain.model import Tenant
 from app.service.import_sources import SourceProblem
 
 TENANT = Tenant("org@AdobeOrg", "prod")
-IS_INSTALLED = importlib.util.find_spec("gcsfs") is not None
 
 
 def written(folder, **options):
@@ -43,8 +39,9 @@ def written(folder, **options):
     return path
 
 
-@pytest.mark.skipif(IS_INSTALLED, reason="gcsfs is installed")
-def test_what_has_to_be_installed_is_said_at_the_start(tmp_path):
+def test_what_has_to_be_installed_is_said_at_the_start(tmp_path, monkeypatch):
+    # As Python knows a package that is not installed.
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     path = written(tmp_path, token="s3cret")
     with pytest.raises(ConfigurationError) as refused:
         read_connections(path)
@@ -60,9 +57,9 @@ def endpoint(monkeypatch):
     """URL of a store with an empty bucket."""
     # It is read on import. The kind of a bucket is asked of Google itself, by gRPC.
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    pytest.importorskip("gcsfs", reason="the extra gcs is not installed")
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="it is installed by hand")
-    server = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    from gcp_storage_emulator.server import create_server
+
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
     server.start()
     port = server._api._httpd.server_address[1]
     yield f"http://127.0.0.1:{port}"
