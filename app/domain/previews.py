@@ -23,12 +23,14 @@ class PreviewTask:
         expression: PQL text.
         ordinals: Of the segments that it asks with `inSegment`, by id.
         is_stitched: Whether results name the other identities of a profile.
+        excludes_opt_out: Whether profiles with a general opt-out are left out.
     """
 
     query_id: str
     expression: str
     ordinals: Mapping[str, int]
     is_stitched: bool
+    excludes_opt_out: bool = True
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import orjson
 from app.domain.errors import InvalidDefinition
 from app.domain.limits import EngineLimits
 from app.domain.model import JsonObject
+from app.engine import consent
 from app.engine.compiler import compile_test
 from app.engine.forms import Segments
 from app.engine.frame import Frame
@@ -35,6 +36,7 @@ class Predicate:
         text: PQL.
         ordinals: Ordinal by segment id, for `inSegment`.
         limits: The retention is an outer window of every event condition.
+        excludes_opt_out: Profiles with a general opt-out do not match.
 
     Attributes:
         reads_events: Whether it needs the event frames of profiles that have any.
@@ -44,7 +46,14 @@ class Predicate:
         PqlError, InvalidDefinition: The text is no expression that can be evaluated.
     """
 
-    def __init__(self, text: str, ordinals: Mapping[str, int], limits: EngineLimits) -> None:
+    def __init__(
+        self,
+        text: str,
+        ordinals: Mapping[str, int],
+        limits: EngineLimits,
+        *,
+        excludes_opt_out: bool = False,
+    ) -> None:
         checked = check(parse(text), segments=ordinals.keys())
         if checked.expr is None or checked.problems:
             problems = tuple(str(problem) for problem in checked.problems)
@@ -53,6 +62,7 @@ class Predicate:
         self._reads_memberships = reads_of(checked.expr).memberships
         self._holds = compile_test(checked.expr, Segments(ordinals))
         self._limits = limits
+        self._excludes_opt_out = excludes_opt_out
         self._frame = Frame()
         self.record: JsonObject = {}
 
@@ -76,6 +86,8 @@ class Predicate:
         frame = self._frame
         frame.attributes = self.record = orjson.loads(state.attributes_json)
         frame.members = int.from_bytes(state.members, "little")
+        if self._excludes_opt_out and not consent.has_consented(frame):
+            return False
         frame.now_ms = now_ms
         if self._reads_memberships:
             frame.before, frame.details = frame.members, decode(packed).details

@@ -83,9 +83,12 @@ class Previews:
         expression: str,
         *,
         is_stitched: bool,
+        excludes_opt_out: bool = True,
         stated_format: str = TEXT_FORMAT,
     ) -> StoredPreview:
         """Begin a preview; returns it as it is then.
+
+        Profiles with a general opt-out are left out by default, as of a definition.
 
         Raises:
             RefusedDefinition: The expression cannot be accepted, or asks what is not published.
@@ -95,7 +98,7 @@ class Previews:
         asked = await self._definitions.get(tenant, accepted.segment_ids)
         check_usable(PUBLISHED, asked.values())
         ordinals = {segment_id: one.ordinal for segment_id, one in asked.items()}
-        task = PreviewTask(self._new_id(), accepted.text, ordinals, is_stitched)
+        task = PreviewTask(self._new_id(), accepted.text, ordinals, is_stitched, excludes_opt_out)
         said = await self._store.create(tenant, task, self._limits, self._now_ms())
         if said != "ok":
             raise self._too_many(said)

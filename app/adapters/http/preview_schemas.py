@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
-from app.adapters.http.schemas import PROFILE_SCHEMA, Body, TreeOrText
+from app.adapters.http.schemas import PROFILE_SCHEMA, Body, Governance, TreeOrText
 from app.service.expression_forms import FORMATS, TEXT_FORMAT
 
 _TYPES = {"PQL": TEXT_FORMAT, **{name: name for name in FORMATS}}
@@ -79,6 +79,9 @@ class PreviewBody(Body):
     graph_type: Literal["none", "pdg"] = Field(
         default="none",
         description="`pdg`: results name the other identities of a profile's identity map.",
+    )
+    data_governance_policy: Governance | None = Field(
+        default=None, description="As of a definition; absent means `excludeOptOut`."
     )
 
     @field_validator("predicate_type")

@@ -16,7 +16,7 @@ from app.adapters.http.preview_schemas import (
     PreviewCreated,
     PreviewShown,
 )
-from app.adapters.http.schemas import Message, Problem
+from app.adapters.http.schemas import Governance, Message, Problem
 from app.domain.errors import UserError
 from app.service.preview_document import (
     PREVIEW_PATH,
@@ -50,10 +50,12 @@ def previews_router(previews: Previews) -> APIRouter:
     async def create_preview(request: Request, body: PreviewBody) -> Response:
         """Begin a preview of the profiles that meet a predicate, and with it an estimate."""
         only_parameters(request, ())
+        policy = body.data_governance_policy or Governance()
         preview = await previews.create(
             tenant_of(request),
             body.predicate_expression,
             is_stitched=body.graph_type == "pdg",
+            excludes_opt_out=policy.exclude_opt_out,
             stated_format=body.predicate_type,
         )
         location = f"{BASE_PATH}{PREVIEW_PATH}/{preview_id_of(preview.task.query_id)}"

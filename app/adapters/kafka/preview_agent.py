@@ -153,7 +153,12 @@ class PreviewAgent:
 
     async def _compile(self, tenant: Tenant, task: PreviewTask) -> None:
         try:
-            predicate = Predicate(task.expression, task.ordinals, self._parts.limits)
+            predicate = Predicate(
+                task.expression,
+                task.ordinals,
+                self._parts.limits,
+                excludes_opt_out=task.excludes_opt_out,
+            )
         except (SegmentationError, RecursionError) as error:
             # The API has checked it: one of another version, or a defect.
             logger.warning("preview %s failed: %s", task.query_id, error)

@@ -136,7 +136,8 @@ class RedisPreviewSource:
 
 def task_row(task: PreviewTask) -> bytes:
     """Return a task as it is stored."""
-    return orjson.dumps((task.query_id, task.expression, task.ordinals, task.is_stitched))
+    asked = (task.query_id, task.expression, task.ordinals)
+    return orjson.dumps((*asked, task.is_stitched, task.excludes_opt_out))
 
 
 def task_from(row: Any) -> PreviewTask:

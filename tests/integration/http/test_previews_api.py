@@ -34,7 +34,7 @@ Json = dict[str, Any]
 PARTITIONS = 2
 
 
-async def begun(client: httpx.AsyncClient, text: str = "person.age > 30", **more: str) -> Json:
+async def begun(client: httpx.AsyncClient, text: str = "person.age > 30", **more: Any) -> Json:
     answer = await client.post(PREVIEW, json={"predicateExpression": text, **more})
     assert answer.status_code == 201, answer.text
     created: Json = answer.json()
@@ -84,6 +84,19 @@ async def test_a_preview_is_answered_as_new_and_can_be_looked_up(client: httpx.A
     assert shown["page"] == {"offset": 0, "size": 0}
     estimate = (await client.get(f"{ESTIMATE}/{created['previewId']}")).json()
     assert (estimate["state"], estimate["estimatedSize"]) == ("RUNNING", 0)
+
+
+async def test_the_policy_of_a_definition_holds_unless_another_is_sent(plane: Plane) -> None:
+    bodies: tuple[Json, ...] = (
+        {},
+        {"dataGovernancePolicy": {}},
+        {"dataGovernancePolicy": {"excludeOptOut": False}},
+    )
+    client = plane.client()
+    created = [(await begun(client, **body))["previewQueryId"] for body in bodies]
+    source = RedisPreviewSource(plane.redis, plane.prefix, PARTITIONS)
+    tasks = {one.query_id: one for one in (await source.tasks(now_ms()))[plane.tenant]}
+    assert [tasks[one].excludes_opt_out for one in created] == [True, True, False]
 
 
 async def test_results_are_read_page_by_page_through_their_links(plane: Plane) -> None:

@@ -62,9 +62,9 @@ class PreviewWorld(World):
             previews=PreviewOptions(sample, kept),
         )
 
-    async def begin(self, text, *, is_stitched=False, service=None):
+    async def begin(self, text, *, service=None, **more):
         previews = service or self.previews
-        preview = await previews.create(self.tenant, text, is_stitched=is_stitched)
+        preview = await previews.create(self.tenant, text, **{"is_stitched": False, **more})
         return preview_id_of(preview.task.query_id)
 
     async def estimate(self, preview_id):
@@ -195,6 +195,13 @@ async def test_an_exact_preview_finds_what_the_oracle_finds(world):
                     related |= {f"{number}@example.com", f"{number}@example.org"}
                 assert set(result["endCustomerIds"]) == related
         await eventually(lambda: looked_at(worker) == 55 * len(texts))
+        opt_out = {"optOutType": "general_opt_out", "optOutValue": "out"}
+        await world.send(("p-3", {"attributes": {"privacyOptOuts": [opt_out]}}))
+        await eventually(lambda: is_applied(world, 91))
+        for leaves_out, expected in ((True, {"p-4"}), (False, {"p-3", "p-4"})):
+            preview_id = await world.begin("age in [3, 4]", excludes_opt_out=leaves_out)
+            assert (await world.ready(preview_id))["estimatedSize"] == len(expected)
+            assert set(await world.results(preview_id)) == expected
     changes = len(await world.changes())
     assert changes == 41 + 5, "a preview changed memberships"
 

@@ -95,6 +95,16 @@ def test_memberships_are_those_kept_in_the_state_and_its_changes() -> None:
     assert predicate.holds(changed, None, NOW_MS) is True
 
 
+def test_a_general_opt_out_is_left_out_where_that_is_asked() -> None:
+    out = packed(age=20, privacyOptOuts=[{"optOutType": "general_opt_out", "optOutValue": "out"}])
+    other = packed(age=20, privacyOptOuts=[{"optOutType": "general_opt_out", "optOutValue": "in"}])
+    for excludes, expected in ((True, [False, True, True]), (False, [True, True, True])):
+        predicate = Predicate("age > 18", {}, LIMITS, excludes_opt_out=excludes)
+        states = (out, other, packed(age=20))
+        assert [predicate.holds(one, None, NOW_MS) for one in states] == expected
+    assert TASK.excludes_opt_out, "as of a definition that says nothing"
+
+
 def test_a_predicate_that_cannot_be_evaluated_is_refused() -> None:
     with pytest.raises(InvalidDefinition):
         Predicate('inSegment("unknown")', {}, LIMITS)
