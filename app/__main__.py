@@ -51,7 +51,7 @@ def _status_of(error: SegmentationError) -> int:
 
 @cli.callback()
 def _root(context: typer.Context) -> None:
-    from app.bootstrap import api_access
+    from app.bootstrap.client import api_access
 
     context.obj = lambda: api_access(read_settings())
 
@@ -69,7 +69,7 @@ def _start(process: str) -> Settings:
 def worker() -> None:
     """Run a worker: applies profile updates and publishes membership changes."""
     settings = _start("worker")
-    from app.bootstrap import build_worker
+    from app.bootstrap.worker import build_worker
 
     build_worker(settings).run()
 
@@ -78,7 +78,7 @@ def worker() -> None:
 def api() -> None:
     """Run the control plane: definitions and memberships over HTTP."""
     settings = _start("api")
-    from app.bootstrap import run_api
+    from app.bootstrap.control_plane import run_api
 
     run_api(settings)
 
@@ -93,7 +93,7 @@ def topics(
     import asyncio
 
     from app.adapters.kafka.topics import ensure_topics
-    from app.bootstrap import kafka_options, topic_plan
+    from app.bootstrap.kafka import kafka_options, topic_plan
 
     settings = _start("topics")
     report = asyncio.run(
@@ -116,7 +116,7 @@ def recover(
     """Put back what Kafka knows after Redis lost everything; the workers must be stopped."""
     import asyncio
 
-    from app.bootstrap import recover_partitions
+    from app.bootstrap.recover import recover_partitions
 
     settings = _start("recover")
     report = asyncio.run(recover_partitions(settings, from_beginning=from_beginning))
@@ -147,7 +147,7 @@ def local(
 ) -> None:
     """Run Kafka, Redis, workers and the API on this machine, supervised."""
     settings = _start("local")
-    from app.bootstrap import run_local
+    from app.bootstrap.local import run_local
 
     raise typer.Exit(
         run_local(
@@ -176,7 +176,7 @@ def demo(
     settings = _start("demo")
     from app.adapters.cli import demo as command
     from app.adapters.cli.generate import Traffic
-    from app.bootstrap import kafka_access
+    from app.bootstrap.kafka import kafka_access
 
     options = command.DemoOptions(
         Traffic(profiles=profiles, rate=rate, seed=seed), seconds, workers, plain
@@ -198,7 +198,7 @@ def generate(
     """Produce the profile updates of a made-up shop."""
     settings = _start("generate")
     from app.adapters.cli import generate as command
-    from app.bootstrap import kafka_access
+    from app.bootstrap.kafka import kafka_access
 
     traffic = command.Traffic(profiles, rate, seconds, count, seed)
     raise typer.Exit(command.run(kafka_access(settings), traffic, stdout=stdout))
@@ -213,7 +213,7 @@ def produce(
     """Send profile updates, one JSON object a line."""
     settings = _start("produce")
     from app.adapters.cli import produce as command
-    from app.bootstrap import kafka_access
+    from app.bootstrap.kafka import kafka_access
 
     raise typer.Exit(command.run(kafka_access(settings), file))
 
@@ -233,7 +233,7 @@ def tail(
     """Follow an output topic, as a `read_committed` consumer sees it."""
     settings = _start("tail")
     from app.adapters.cli import tail as command
-    from app.bootstrap import kafka_access
+    from app.bootstrap.kafka import kafka_access
 
     try:
         followed = command.Source(source)

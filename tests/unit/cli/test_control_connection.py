@@ -13,7 +13,7 @@ from app.adapters.cli.control.connection import (
     resolve,
 )
 from app.adapters.cli.control.failures import Usage
-from app.bootstrap import api_access
+from app.bootstrap.client import api_access
 from app.config import read_settings
 from app.domain.errors import ConfigurationError
 
