@@ -40,7 +40,7 @@ def test_locations_are_read():
         ('{"a": {"url": "/x", "options": ["hidden"]}}', "an object as options"),
         ('{"a": {"url": "nosuch://x"}}', "'nosuch'"),
         ('{"a": {"url": "sftp://x/y", "options": {"password": "hidden"}}}', "whichever server"),
-        ('{"a": {"url": "gs://x/y"}}', "a package that is not installed"),
+        ('{"a": {"url": "abfs://x/y"}}', "a package that is not installed"),
         ('{"a": {"url": "s3://user:hidden@x/y"}}', "credentials in the url"),
         ('{"a": {"url": "/x", "tenants": ["o"]}}', "<organisation>/<sandbox>"),
     ],
