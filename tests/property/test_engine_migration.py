@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import MembershipChange, ProfileKey, RemovedDefinition, SegmentDefinition
 from app.engine.state_codec import decode
+from app.pql import ast
+from app.pql.parser import parse
 from app.pql.printer import to_text
 from tests.property.engine_model import BASE_MS, EXTERNAL, TENANT, Model, Store, namespace_of
 from tests.property.engine_replay import Replay
@@ -118,7 +120,9 @@ class Definitions:
         return "delete"
 
     def _put(self, ordinal: int, version: int, text: str, form: int) -> None:
-        if form and ordinal and text != EXTERNAL:
+        # A lambda that names the profile stands only at the beginning.
+        is_open = text != EXTERNAL and not isinstance(parse(text), ast.Lambda)
+        if form and ordinal and is_open:
             named = f'inSegment("s{ordinal - 1}")'
             text = {1: f"{named} and ({text})", 2: f"not {named} or ({text})", 3: named}[form]
         self._show(
