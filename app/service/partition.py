@@ -7,74 +7,24 @@ partition is thrown away with everything it holds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping, Sequence
 
 from app.domain.limits import EngineLimits
-from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, ProfileUpdate, Tenant
-from app.engine.catalogue import EMPTY, Catalogue
+from app.domain.model import Cause, Membership, MembershipChange, ProfileKey, ProfileUpdate
 from app.engine.evaluation import Transition
-from app.engine.history import read_frames, rewrite_frames
-from app.engine.profile import ProfileState, first_order, next_due
-from app.engine.state_codec import decode
-from app.engine.step import Stepper
+from app.engine.history import rewrite_frames
+from app.engine.profile import ProfileState, first_order
 from app.engine.working import Profile
 from app.service.job_tally import Tally
 from app.service.membership import memberships_record
-from app.service.profile_size import grows, is_oversized, is_unmeasured
+from app.service.outcome import EventWrite, Outcome
 from app.service.restoration import RESTORED_TAG
 from app.service.settlement import settle_profile, with_unpublished
+from app.service.tenant_catalogues import TenantCatalogues
+from app.service.working_set import WorkingSet, is_bloated
 
 
-@dataclass(frozen=True, slots=True)
-class EventWrite:
-    """What happens to the stored event frames of a profile.
-
-    Attributes:
-        replace: True to overwrite the stored frames with `frames`, False to append them.
-    """
-
-    frames: bytes
-    replace: bool = False
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Everything one batch changes.
-
-    Attributes:
-        states: Packed profile by key; None deletes the key.
-        appended: By key, what to append to the stored packed profile.
-        events: Event frames by key; None deletes the key.
-        timers: Due time in ms by key; None removes the timer.
-        added: Profiles that came into existence.
-        removed: Profiles that ceased to exist (deleted; a stub may stay in `states`).
-        changes: In the order they happened.
-        memberships: For each profile with a change the whole `segmentMembership` map as JSON
-            bytes (with sequences, see `docs/topics.md`); None when the profile was deleted.
-        clock_ms: The partition clock after the batch.
-        applied, duplicates, expired: Counts of updates applied, skipped as duplicates, skipped
-            because they are older than the retention or the deletion of the profile.
-        unknown: Count of updates skipped because they name no external audience that is published.
-    """
-
-    clock_ms: int
-    states: dict[ProfileKey, bytes | None] = field(default_factory=dict)
-    appended: dict[ProfileKey, bytes] = field(default_factory=dict)
-    events: dict[ProfileKey, EventWrite | None] = field(default_factory=dict)
-    timers: dict[ProfileKey, int | None] = field(default_factory=dict)
-    added: list[ProfileKey] = field(default_factory=list)
-    removed: list[ProfileKey] = field(default_factory=list)
-    changes: list[MembershipChange] = field(default_factory=list)
-    memberships: dict[ProfileKey, bytes | None] = field(default_factory=dict)
-    applied: int = 0
-    duplicates: int = 0
-    expired: int = 0
-    unknown: int = 0
-
-
-class PartitionEngine:
+class PartitionEngine(WorkingSet):
     """The evaluator of one owned partition.
 
     One batch is: `missing_states` → load → `provide_states` → `missing_events` → load →
@@ -85,113 +35,11 @@ class PartitionEngine:
 
     def __init__(self, limits: EngineLimits, cache_profiles: int = 0) -> None:
         """Start with no catalogue and an empty cache of at most `cache_profiles` profiles."""
-        self._limits = limits
-        self._cache_profiles = cache_profiles
-        self._tenants: dict[Tenant, _Tenant] = {}
-        self._profiles: dict[ProfileKey, Profile] = {}
+        super().__init__(limits, cache_profiles)
         self._touched: dict[ProfileKey, None] = {}
         self._changed: dict[ProfileKey, None] = {}
         self._positions: list[int] = []
         self._outcome = Outcome(0)
-
-    def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
-        """Swap the compiled definitions of a tenant; only between two batches."""
-        self._tenant(tenant).swap(catalogue)
-
-    def _tenant(self, tenant: Tenant) -> _Tenant:
-        found = self._tenants.get(tenant)
-        if found is None:
-            found = self._tenants[tenant] = _Tenant(self._limits)
-        return found
-
-    def missing_states(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
-        """Return the keys, each once, whose packed state has to be loaded for this batch."""
-        known = self._profiles
-        return [key for key in dict.fromkeys(keys) if key not in known]
-
-    def provide_states(self, loaded: Mapping[ProfileKey, bytes | None]) -> None:
-        """Hand over what was stored for `missing_states`; None where nothing is.
-
-        Raises:
-            ConfigurationError: A state was written by another version of this program.
-        """
-        for key, packed in loaded.items():
-            profile = Profile(ProfileState() if packed is None else decode(packed))
-            profile.stored_due_ms = self._due_of(profile)
-            self._profiles[key] = profile
-
-    def outdated(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
-        """Return those whose definitions changed since they were last evaluated.
-
-        Args:
-            keys: Profiles that a scan looks at, their states were provided.
-        """
-        found = []
-        for key in dict.fromkeys(keys):
-            profile = self._profiles[key]
-            # No update asked for it: it is among the first that the cache forgets.
-            profile.was_used = False
-            if self._is_outdated(key, profile):
-                found.append(key)
-        return found
-
-    def _is_outdated(self, key: ProfileKey, profile: Profile) -> bool:
-        state = profile.state
-        return state.created and state.tag != self._tenant(key.tenant).stepper.catalogue.tag
-
-    def stored_bytes(self, keys: Iterable[ProfileKey]) -> list[int]:
-        """Return roughly how large the records of profiles are; their states were provided."""
-        return [len(self._profiles[key].state.attributes_json) for key in keys]
-
-    def unmeasured(self, updates: Iterable[ProfileUpdate]) -> list[ProfileKey]:
-        """Return the keys, each once, of which `provide_event_bytes` is to tell the size."""
-        profiles, limits = self._profiles, self._limits
-        keys = {update.key for update in updates if grows(update)}
-        return [key for key in keys if is_unmeasured(profiles[key], limits)]
-
-    def provide_event_bytes(self, keys: Sequence[ProfileKey], sizes: Sequence[int]) -> None:
-        """Hand over how large the stored frames of profiles are."""
-        for key, size in zip(keys, sizes, strict=True):
-            self._profiles[key].event_bytes = size
-
-    def oversized(self, updates: Iterable[ProfileUpdate]) -> set[ProfileKey]:
-        """Return the keys of profiles that are too large to take updates; most often none."""
-        profiles, limits = self._profiles, self._limits
-        keys = {update.key for update in updates}
-        return {key for key in keys if is_oversized(profiles[key], limits)}
-
-    def missing_events(
-        self, keys: Iterable[ProfileKey], asked: Collection[ProfileKey] = ()
-    ) -> list[ProfileKey]:
-        """Return the keys, each once, whose event frames this batch needs; most often none.
-
-        Args:
-            keys: All of the batch; their states were provided.
-            asked: Those of them whose events are needed in any case.
-        """
-        profiles = self._profiles
-        found: list[ProfileKey] = []
-        wanted = frozenset(asked)
-        for key in dict.fromkeys(keys):
-            profile = profiles[key]
-            state = profile.state
-            if profile.events is None and (
-                key in wanted
-                or self._tenant(key.tenant).needs_events(state.tag)
-                or _is_bloated(state)
-            ):
-                if state.frames:
-                    found.append(key)
-                else:
-                    profile.events = []
-        return found
-
-    def provide_events(self, loaded: Mapping[ProfileKey, bytes | None]) -> None:
-        """Hand over what was stored for `missing_events`; None where nothing is."""
-        for key, frames in loaded.items():
-            profile = self._profiles[key]
-            profile.stored_frames = frames or b""
-            profile.events = read_frames(profile.stored_frames, profile.state.orders)
 
     def apply(
         self,
@@ -301,7 +149,7 @@ class PartitionEngine:
     def _delete(
         self,
         key: ProfileKey,
-        tenant: _Tenant,
+        tenant: TenantCatalogues,
         profile: Profile,
         now_ms: int,
         found: list[Transition],
@@ -332,7 +180,7 @@ class PartitionEngine:
     def _bring_up(
         self,
         key: ProfileKey,
-        tenant: _Tenant,
+        tenant: TenantCatalogues,
         profile: Profile,
         clock_ms: int,
         position: int = 0,
@@ -424,11 +272,6 @@ class PartitionEngine:
                 )
             )
 
-    def _forget_events(self, key: ProfileKey, profile: Profile) -> None:
-        """Bodies are only held while something reads them."""
-        if not self._tenant(key.tenant).stepper.catalogue.history_ranks:
-            profile.events = profile.stored_frames = None
-
     def _collect(self, key: ProfileKey, profile: Profile) -> None:
         outcome, state = self._outcome, profile.state
         if not self._tenant(key.tenant).stepper.catalogue.history_ranks:
@@ -475,32 +318,10 @@ class PartitionEngine:
             return EventWrite(added, replace=True)
         if stored is not None:
             profile.stored_frames = None
-            if _is_bloated(state):
+            if is_bloated(state):
                 frames, state.frames = rewrite_frames(stored + added, state.orders)
                 return EventWrite(frames, replace=True)
         return EventWrite(added) if added else None
-
-    def _due_of(self, profile: Profile) -> int | None:
-        state = profile.state
-        if state.created:
-            return next_due(state)
-        return state.deleted_ms + self._limits.retention_ms if state.deleted_ms else None
-
-    def _shrink_cache(self) -> None:
-        profiles = self._profiles
-        if not self._cache_profiles:
-            profiles.clear()
-            return
-        spare = len(profiles) - self._cache_profiles
-        while spare > 0:
-            for key in list(islice(profiles, spare)):
-                profile = profiles.pop(key)
-                if profile.was_used:
-                    # A second chance, at the end: cheaper than moving it with every update.
-                    profile.was_used = False
-                    profiles[key] = profile
-                else:
-                    spare -= 1
 
 
 _Timed = tuple[int, ProfileUpdate, int]
@@ -525,42 +346,3 @@ def _grouped(
         else:
             group.append((position, update, clock_ms))
     return groups, clock_ms
-
-
-class _Tenant:
-    """Catalogue of one tenant and the ones before it, whose profiles may still turn up."""
-
-    def __init__(self, limits: EngineLimits) -> None:
-        self._limits = limits
-        self.stepper = Stepper(EMPTY, limits)
-        self.recent: dict[str, Catalogue] = {EMPTY.tag: EMPTY}
-        self._rebuilds: dict[str, bool] = {}
-
-    def swap(self, catalogue: Catalogue) -> None:
-        if catalogue.tag == self.stepper.catalogue.tag:
-            return
-        self.stepper = Stepper(catalogue, self._limits)
-        self.recent[catalogue.tag] = catalogue
-        while len(self.recent) > _RECENT_CATALOGUES:
-            del self.recent[next(iter(self.recent))]
-        self._rebuilds.clear()
-
-    def needs_events(self, tag: str) -> bool:
-        catalogue = self.stepper.catalogue
-        if catalogue.history_ranks:
-            return True
-        if tag == catalogue.tag:
-            return False
-        known = self._rebuilds.get(tag)
-        if known is None:
-            known = self._rebuilds[tag] = self.stepper.needs_rebuild(self.recent.get(tag))
-        return known
-
-
-_RECENT_CATALOGUES = 16
-_SPARE_FRAMES = 64
-
-
-def _is_bloated(state: ProfileState) -> bool:
-    """Tell whether more than half of the stored frames are of events no longer kept."""
-    return state.frames > 2 * len(state.orders) + _SPARE_FRAMES

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from app.domain.limits import EngineLimits
 from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
 from app.engine.catalogue import Catalogue, compile_catalogue
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 from tests.bench.mix import Updates, definition_set
 
 _BATCH = 2_000

@@ -31,7 +31,8 @@ from app.engine.state_codec import decode
 from app.pql.ast import Expr
 from app.pql.checker import check
 from app.pql.parser import parse
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 
 TENANT = Tenant("org@AdobeOrg", "prod")
 BASE_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z, a Monday

@@ -37,7 +37,8 @@ from app.service.backfill import Backfill, Slice, Suspects
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
 from app.service.job_tally import Place, Tally
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 from app.service.profile_size import refused
 
 _UNKNOWN = Position(0, None, 0)

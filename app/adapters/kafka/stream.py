@@ -30,7 +30,7 @@ from app.adapters.redis.partition_store import RedisPartitionStore
 from app.adapters.waits import set_within
 from app.domain.errors import Fenced, SegmentationError, Unavailable
 from app.domain.model import ProfileKey
-from app.service.partition import Outcome
+from app.service.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

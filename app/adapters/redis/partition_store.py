@@ -19,7 +19,7 @@ from app.adapters.redis.keys import PartitionKeys, member_of, profile_of, sample
 from app.adapters.redis.scripts import BEGIN_RECOVERY, CLAIM, COMMIT, RESTORE
 from app.domain.errors import ConfigurationError, Fenced
 from app.domain.model import ProfileKey, Tenant
-from app.service.partition import Outcome
+from app.service.outcome import Outcome
 
 Argument = str | bytes | int
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from app.domain.model import Cause, Membership, MembershipChange, ProfileKey
-from app.service.partition import EventWrite, Outcome
+from app.service.outcome import EventWrite, Outcome
 
 SEGMENT = "flip"
 

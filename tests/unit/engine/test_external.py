@@ -10,7 +10,7 @@ import pytest
 from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import ExternalMembership, RemovedDefinition
 from app.service.membership import segment_membership
-from app.service.partition import Outcome
+from app.service.outcome import Outcome
 from tests.property.engine_model import BASE_MS, EXTERNAL
 from tests.unit.engine.test_step import KEY, Profile, brief
 

@@ -10,7 +10,7 @@ from app.domain.limits import DAY_MS, EngineLimits
 from app.domain.model import ProfileKey, RemovedDefinition
 from app.engine.profile import ProfileState
 from app.engine.state_codec import decode, encode
-from app.service.partition import Outcome
+from app.service.outcome import Outcome
 from tests.property.engine_model import BASE_MS, TENANT, Store, definition_set, make_update
 
 KEY = ProfileKey(TENANT, "p")

@@ -18,7 +18,8 @@ from app.adapters.kafka.transport import RecordBatch
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey, Tenant
 from app.service.backfill import Slice
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 
 TENANT = Tenant("org", "prod")
 FIELD = "backfill:org/prod"

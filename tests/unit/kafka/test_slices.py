@@ -11,7 +11,8 @@ from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, ProfileKey, SegmentDefinition, Tenant
 from app.engine.catalogue import compile_catalogue
 from app.service.job_tally import SegmentTally
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 
 TENANT = Tenant("org", "prod")
 KEYS = [ProfileKey(TENANT, name) for name in ("a", "b")]

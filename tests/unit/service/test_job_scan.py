@@ -19,7 +19,8 @@ from app.service.backfill import HASHES, Suspects
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
 from app.service.job_tally import JobProgress, SegmentTally, Tally
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 from app.service.restoration import restored_state
 
 TENANT, OTHER = Tenant("o", "s"), Tenant("o", "t")

@@ -16,7 +16,8 @@ from app.domain.model import (
     Tenant,
 )
 from app.engine.catalogue import compile_catalogue
-from app.service.partition import Outcome, PartitionEngine
+from app.service.outcome import Outcome
+from app.service.partition import PartitionEngine
 from app.service.restoration import restored_state
 
 TENANT = Tenant("o", "s")
