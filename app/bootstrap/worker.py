@@ -8,10 +8,10 @@ import uvloop
 
 from app.adapters.datasets.locations import parse_locations
 from app.adapters.datasets.store import FileDatasets
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.codecs import InputRules
 from app.adapters.kafka.preview_agent import PreviewOptions
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.stream import StreamLimits
 from app.adapters.kafka.worker import Worker, WorkerOptions
 from app.adapters.redis.connection import connect
 from app.adapters.redis.control_client import connect_control

@@ -8,17 +8,17 @@ while the next cycle is evaluated (docs/decisions/0301).
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
+from app.adapters.kafka.attempts import Attempts
+from app.adapters.kafka.batch_counts import count_batch
+from app.adapters.kafka.batches import Batch, StreamLimits
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import UpdateDecoder
 from app.adapters.kafka.consumer_thread import Position
+from app.adapters.kafka.loading import Loading
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner, Work
 from app.adapters.kafka.pace import Pace
@@ -29,55 +29,10 @@ from app.adapters.kafka.transport import RecordBatch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.adapters.waits import set_within
 from app.domain.errors import Fenced, SegmentationError, Unavailable
-from app.domain.model import ProfileKey
-from app.service.outcome import Outcome
 
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
-
-TIMER_SLICE = 256
 _TICK_S = 0.02
 _FRESH_MS = 2_000
 _CYCLES_TO_ARRIVE = 3
-_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-Wanted = Mapping[int, Sequence[ProfileKey]]
-Loaded = dict[ProfileKey, bytes | None]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Bounds of a cycle.
-
-    Attributes:
-        max_records, max_bytes: Of one partition's batch.
-        full_poll: Records of a poll from which on the worker counts as fully loaded.
-        scan_profiles: Profiles brought to changed definitions in a cycle.
-    """
-
-    max_records: int = 2_000
-    max_bytes: int = 8 * 1_048_576
-    linger_ms: int = 5
-    full_poll: int = 1_000
-    scan_profiles: int = 256
-
-
-@dataclass(slots=True)
-class Batch:
-    """One partition's part of a cycle.
-
-    Attributes:
-        busy_s: Processor time that its engine has taken.
-        loaded_bytes: Of stored profiles.
-    """
-
-    owner: Owner
-    work: Work
-    clock_ms: int
-    outcome: Outcome | None = None
-    is_failed: bool = False
-    busy_s: float = 0.0
-    loaded_bytes: int = 0
 
 
 class Stream:
@@ -85,7 +40,6 @@ class Stream:
 
     Attributes:
         owners: By partition; changed by `assignment.Assignment` only.
-        unavailable: What does not answer at present, "" for nothing.
     """
 
     def __init__(
@@ -111,11 +65,17 @@ class Stream:
         self._publishing = Publishing(
             metrics, lambda owner, error: self._lose(owner, error), self._arrived.set
         )
+        self._attempts = Attempts(self._is_owned, lambda owner, error: self._lose(owner, error))
+        self._loading = Loading(store, self._attempts)
         self._busy = asyncio.Lock()
         self._is_stopping = False
         self._cycles = 0
         self.owners: dict[int, Owner] = {}
-        self.unavailable = ""
+
+    @property
+    def unavailable(self) -> str:
+        """What does not answer at present, "" for nothing."""
+        return self._attempts.unavailable
 
     def on_lost(self, lose: Lose) -> None:
         """Name who takes care of partitions that were refused."""
@@ -262,9 +222,9 @@ class Stream:
     async def _run_batches(self, batches: list[Batch], now_ms: int) -> None:
         started = time.monotonic()
         processor = time.process_time()
-        await self._load(batches, now_ms)
+        await self._loading.load(batches, now_ms)
         for batch in batches:
-            self._guarded(batch, partial(self._evaluate, batch, now_ms))
+            self._attempts.engine(batch, partial(self._evaluate, batch, now_ms))
             # Evaluating is the bulk of the work: let acknowledgements in between.
             await asyncio.sleep(0)
         batches = [batch for batch in batches if not batch.is_failed]
@@ -315,106 +275,6 @@ class Stream:
             if owner.tags.get(tenant) != catalogue.tag:
                 owner.set_catalogue(tenant, catalogue)
 
-    async def _load(self, batches: list[Batch], now_ms: int) -> None:
-        """Hand every engine what it lacks: three round trips at most, most often one."""
-        await self._load_due(batches, now_ms)
-        await self._load_slice(batches)
-        await self._provide(
-            batches,
-            self._store.states,
-            lambda batch: batch.owner.engine.missing_states(_keys(batch)),
-            lambda batch, found: batch.owner.engine.provide_states(found),
-        )
-        await self._refuse_oversized(batches)
-        for batch in batches:
-            if batch.work.scanned:
-                self._guarded(batch, partial(_leave_current, batch))
-        await self._cut_slices(batches)
-        await self._provide(
-            batches,
-            self._store.events,
-            _missing_events,
-            lambda batch, found: batch.owner.engine.provide_events(found),
-        )
-
-    async def _refuse_oversized(self, batches: list[Batch]) -> None:
-        """Set aside what would add to profiles that are too large."""
-        for batch in batches:
-            owner, updates = batch.owner, batch.work.updates
-            keys = self._guarded(batch, partial(owner.engine.unmeasured, updates))
-            if keys:
-                sizes = await self._redis(
-                    partial(self._store.event_bytes, owner.partition, keys), batches
-                )
-                self._guarded(batch, partial(owner.engine.provide_event_bytes, keys, sizes))
-            oversized = self._guarded(batch, partial(owner.engine.oversized, updates))
-            if oversized and owner.refuse(batch.work, oversized):
-                logger.warning(
-                    "partition %d: updates refused, these profiles are too large: %s",
-                    owner.partition,
-                    ", ".join(sorted(key.profile_id for key in oversized)),
-                )
-
-    async def _provide(
-        self,
-        batches: list[Batch],
-        load: Callable[[Wanted], Awaitable[dict[int, Loaded]]],
-        missing: Callable[[Batch], list[ProfileKey]],
-        provide: Callable[[Batch, Loaded], None],
-    ) -> None:
-        wanted = {
-            batch.owner.partition: keys
-            for batch in batches
-            if (keys := self._guarded(batch, partial(missing, batch)))
-        }
-        if not wanted:
-            return
-        found = await self._redis(lambda: load(wanted), batches)
-        for batch in batches:
-            if batch.owner.partition in found:
-                values = found[batch.owner.partition]
-                batch.loaded_bytes += sum(map(len, filter(None, values.values())))
-                self._guarded(batch, partial(provide, batch, values))
-
-    async def _load_due(self, batches: list[Batch], now_ms: int) -> None:
-        until: dict[int, int] = {}
-        for batch in batches:
-            clock_ms = max(batch.clock_ms, min(batch.work.last_ms, now_ms))
-            head_ms = batch.owner.head_ms
-            if head_ms is not None and head_ms <= clock_ms and batch.owner.may_fire(batch.work):
-                until[batch.owner.partition] = clock_ms
-        if not until:
-            return
-        is_alone = any(batch.owner.is_timer_suspect for batch in batches)
-        limit = 1 if is_alone else TIMER_SLICE
-        due = await self._redis(lambda: self._store.due(until, limit), batches)
-        for batch in batches:
-            batch.owner.set_due(batch.work, due.get(batch.owner.partition, {}))
-
-    async def _load_slice(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            owner, scan = batch.owner, batch.work.scan
-            if scan is None:
-                continue
-            call = partial(self._store.scan, owner.partition, scan.tenant, scan.start, scan.limit)
-            owner.set_scanned(batch.work, *await self._redis(call, batches))
-
-    async def _cut_slices(self, batches: list[Batch]) -> None:
-        """Bound what is loaded and published of the slice of an export."""
-        for batch in batches:
-            owner, tally = batch.owner, batch.work.tally
-            if batch.is_failed or tally is None or not tally.most_bytes or not tally.keys:
-                continue
-            keys = tally.keys
-            sizes = self._guarded(batch, partial(owner.engine.stored_bytes, keys))
-            if sizes is None:
-                continue
-            if tally.needs_events:
-                load = partial(self._store.event_bytes, owner.partition, keys)
-                of_events = await self._redis(load, batches)
-                sizes = [one + other for one, other in zip(sizes, of_events, strict=True)]
-            owner.cut(batch.work, dict(zip(keys, sizes, strict=True)))
-
     def _evaluate(self, batch: Batch, now_ms: int) -> None:
         owner, work = batch.owner, batch.work
         if work.settles and owner.recovery is not None:
@@ -426,26 +286,6 @@ class Stream:
             batch.outcome = owner.engine.apply(
                 work.updates, due, batch.clock_ms, now_ms, work.scanned, **tally
             )
-
-    def _guarded(self, batch: Batch, call: Callable[[], T]) -> T | None:
-        """Call the engine; what it fails on is set aside, and the partition goes on.
-
-        A failure is a defect, or stored state that cannot be read. The engine is then worth
-        nothing: the assignment runs again, with smaller batches until one record is left.
-        """
-        if batch.is_failed:
-            return None
-        started = time.process_time()
-        try:
-            return call()
-        except Exception:
-            logger.exception("partition %d: evaluating failed", batch.owner.partition)
-            batch.is_failed = True
-            batch.owner.isolate(batch.work)
-            self._lose(batch.owner, Unavailable("evaluating a batch failed"))
-            return None
-        finally:
-            batch.busy_s += time.process_time() - started
 
     async def _commit(self, batches: list[Batch]) -> int:
         """Write all batches in one round trip, once those before are published."""
@@ -459,7 +299,7 @@ class Stream:
             if batch.outcome is not None
         ]
         commits = [commit for commit, _ in finished]
-        answers = await self._redis(lambda: self._store.commit(commits), batches)
+        answers = await self._attempts.redis(lambda: self._store.commit(commits), batches)
         transactions = 0
         for batch, (_, outbox), answer in zip(batches, finished, answers, strict=True):
             if isinstance(answer, Fenced):
@@ -470,7 +310,7 @@ class Stream:
             batch.owner.progress_at = time.monotonic()
             batch.owner.backfill.committed()
             batch.owner.jobs.committed()
-            self._count(batch)
+            count_batch(self._metrics, batch)
             if outbox is not None and self._is_owned(batch.owner):
                 transactions += 1
                 self._publishing.publish(batch.owner, outbox)
@@ -478,70 +318,3 @@ class Stream:
 
     def _is_owned(self, owner: Owner) -> bool:
         return self.owners.get(owner.partition) is owner
-
-    # --- Redis away ---
-
-    async def _redis(self, call: Callable[[], Awaitable[T]], batches: Sequence[Batch]) -> T:
-        """Repeat a call until Redis answers: nothing is fetched meanwhile, nothing lost."""
-        attempt = 0
-        while True:
-            try:
-                result = await call()
-            except SegmentationError as error:
-                self.unavailable = error.message
-                if attempt == 0:
-                    logger.warning("waiting for Redis: %s", error)
-                if not any(self._is_owned(b.owner) and b.owner.is_ready for b in batches):
-                    raise
-            else:
-                if attempt:
-                    logger.info("Redis answers again")
-                self.unavailable = ""
-                return result
-            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-            attempt += 1
-
-    def _count(self, batch: Batch) -> None:
-        outcome, work, metrics = batch.outcome, batch.work, self._metrics
-        if outcome is None:
-            return
-        metrics.batches.inc()
-        counts = {
-            "applied": outcome.applied,
-            "duplicate": outcome.duplicates,
-            "expired": outcome.expired,
-            "unknown-audience": outcome.unknown,
-            "dead-letter": work.dead,
-            "forwarded": work.forwarded,
-            "repeated": work.skipped,
-        }
-        for result, count in counts.items():
-            if count:
-                metrics.updates.labels(result).inc(count)
-        if work.due:
-            metrics.timers.inc(len(work.due))
-        if work.looked:
-            (metrics.scanned if work.tally is None else metrics.counted).inc(work.looked)
-        # One labelled lookup costs more than making the change's record: once per status.
-        for status, count in Counter(change.status for change in outcome.changes).items():
-            metrics.changes.labels(status).inc(count)
-        metrics.lag.labels(str(batch.owner.partition)).set(batch.owner.lag)
-
-
-def _leave_current(batch: Batch) -> None:
-    batch.work.scanned = batch.owner.engine.outdated(batch.work.scanned)
-
-
-def _missing_events(batch: Batch) -> list[ProfileKey]:
-    tally = batch.work.tally
-    engine = batch.owner.engine
-    if tally is None or not tally.needs_events:
-        return engine.missing_events(_keys(batch))
-    return engine.missing_events(_keys(batch), tally.keys)
-
-
-def _keys(batch: Batch) -> list[ProfileKey]:
-    keys = batch.work.keys()
-    if batch.work.settles and batch.owner.recovery is not None:
-        keys.extend(batch.owner.recovery.published)
-    return keys

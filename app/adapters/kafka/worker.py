@@ -25,6 +25,7 @@ from app.adapters.datasets.store import FileDatasets
 from app.adapters.kafka.acquisition import Acquisition
 from app.adapters.kafka.assignment import Assignment
 from app.adapters.kafka.backfill_reports import BackfillReporter
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.catalogues import CatalogueKeeper
 from app.adapters.kafka.codecs import InputRules, UpdateDecoder
 from app.adapters.kafka.consumer_thread import ConsumerOptions
@@ -43,7 +44,7 @@ from app.adapters.kafka.positions import KafkaPositions
 from app.adapters.kafka.preview_agent import Parts, PreviewAgent, PreviewOptions
 from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, transactional_publisher
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.stream import Stream, StreamLimits
+from app.adapters.kafka.stream import Stream
 from app.adapters.kafka.transport import BatchConsumer, BatchTransport, RecordBatch
 from app.adapters.redis.connection import check_server
 from app.adapters.redis.job_source import RedisJobSource

@@ -8,7 +8,7 @@ from functools import partial
 from app.adapters.datasets.locations import Location, names_for
 from app.adapters.datasets.store import FileDatasets
 from app.adapters.http.export_schemas import ExportBody
-from app.adapters.kafka.stream import StreamLimits
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.redis.job_store import RedisJobStore
 from app.service.export_document import export_document
 from app.service.exports import Exports

@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.codecs import InputRules
 from app.adapters.kafka.positions import KafkaPositions
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.stream import StreamLimits
 from app.adapters.kafka.worker import Worker, WorkerOptions
 from app.adapters.redis.connection import connect
 from app.adapters.redis.partition_store import RedisPartitionStore

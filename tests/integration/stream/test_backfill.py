@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.owner import Work
-from app.adapters.kafka.stream import StreamLimits
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.definitions import DefinitionWrite
 from app.domain.errors import Fenced

@@ -6,11 +6,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.consumer_thread import Position
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.stream import Stream, StreamLimits
+from app.adapters.kafka.stream import Stream
 from app.adapters.kafka.transport import RecordBatch
 from app.config import Settings
 from app.domain.limits import EngineLimits

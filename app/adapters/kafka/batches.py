@@ -1,0 +1,62 @@
+"""One partition's part of a cycle, and its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.adapters.kafka.owner import Owner, Work
+from app.domain.model import ProfileKey
+from app.service.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds of a cycle.
+
+    Attributes:
+        max_records, max_bytes: Of one partition's batch.
+        full_poll: Records of a poll from which on the worker counts as fully loaded.
+        scan_profiles: Profiles brought to changed definitions in a cycle.
+    """
+
+    max_records: int = 2_000
+    max_bytes: int = 8 * 1_048_576
+    linger_ms: int = 5
+    full_poll: int = 1_000
+    scan_profiles: int = 256
+
+
+@dataclass(slots=True)
+class Batch:
+    """One partition's part of a cycle.
+
+    Attributes:
+        busy_s: Processor time that its engine has taken.
+        loaded_bytes: Of stored profiles.
+    """
+
+    owner: Owner
+    work: Work
+    clock_ms: int
+    outcome: Outcome | None = None
+    is_failed: bool = False
+    busy_s: float = 0.0
+    loaded_bytes: int = 0
+
+    def keys(self) -> list[ProfileKey]:
+        """Return the profiles that it looks at; a key may come twice."""
+        keys = self.work.keys()
+        if self.work.settles and self.owner.recovery is not None:
+            keys.extend(self.owner.recovery.published)
+        return keys
+
+    def missing_events(self) -> list[ProfileKey]:
+        """Return the profiles whose events it needs and the engine has not."""
+        tally, engine = self.work.tally, self.owner.engine
+        if tally is None or not tally.needs_events:
+            return engine.missing_events(self.keys())
+        return engine.missing_events(self.keys(), tally.keys)
+
+    def leave_current(self) -> None:
+        """Leave out of a scan the profiles that are up to date."""
+        self.work.scanned = self.owner.engine.outdated(self.work.scanned)
