@@ -12,7 +12,8 @@ from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.codecs import InputRules
 from app.adapters.kafka.preview_agent import PreviewOptions
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.worker import Worker, WorkerOptions
+from app.adapters.kafka.worker import Worker
+from app.adapters.kafka.worker_options import WorkerOptions
 from app.adapters.redis.connection import connect
 from app.adapters.redis.control_client import connect_control
 from app.adapters.redis.definition_source import RedisDefinitionSource

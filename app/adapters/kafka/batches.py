@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
+from app.adapters.kafka.work import Work
 from app.domain.model import ProfileKey
 from app.service.outcome import Outcome
 

@@ -28,72 +28,21 @@ from app.adapters.kafka.records import (
 from app.adapters.kafka.recovery import Recovery
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.update_fields import InputRecord
+from app.adapters.kafka.work import Work, not_applied, too_large
+from app.adapters.redis.commits import Argument, Commit
 from app.adapters.redis.keys import sample_hash
-from app.adapters.redis.partition_store import Argument, Commit
 from app.domain.errors import InvalidUpdate
-from app.domain.model import Origin, ProfileKey, ProfileUpdate, Tenant
+from app.domain.model import Origin, ProfileKey, Tenant
 from app.engine.catalogue import Catalogue
 from app.service.backfill import Backfill, Slice, Suspects
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
-from app.service.job_tally import Place, Tally
+from app.service.job_tally import Place
 from app.service.outcome import Outcome
 from app.service.partition import PartitionEngine
 from app.service.profile_size import refused
 
 _UNKNOWN = Position(0, None, 0)
-
-
-@dataclass(slots=True)
-class Work:
-    """What one batch of a partition consists of.
-
-    Attributes:
-        first, end: Offset of the first record, and the next one after the last.
-        last_ms: Largest record timestamp in it, 0 without records.
-        updates, sources: What is to be applied, and the record that each came in.
-        due: Profiles with a timer to fire, with its due time.
-        dropped: Profiles whose timer is dropped unfired.
-        scan: Slice of profiles to look at, if any; `following` is the smallest hash behind it.
-        scanned: Those of them that are not up to date; `looked` is the number of all.
-        tally: Counts or exports the slice, where it is a job's; `scanned` is empty then.
-        found: All profiles of a job's slice.
-        output: Dead letters and forwarded records.
-    """
-
-    end: int
-    first: int = -1
-    records: int = 0
-    last_ms: int = 0
-    updates: list[ProfileUpdate] = field(default_factory=list)
-    sources: list[InputRecord] = field(default_factory=list)
-    due: dict[ProfileKey, int] = field(default_factory=dict)
-    dropped: list[ProfileKey] = field(default_factory=list)
-    scan: Slice | None = None
-    following: int | None = None
-    scanned: list[ProfileKey] = field(default_factory=list)
-    looked: int = 0
-    tally: Tally | None = None
-    found: list[ProfileKey] = field(default_factory=list)
-    output: list[OutputRecord] = field(default_factory=list)
-    dead: int = 0
-    forwarded: int = 0
-    skipped: int = 0
-    settles: bool = False
-
-    def keys(self) -> list[ProfileKey]:
-        """Return the profiles it touches."""
-        keys = [update.key for update in self.updates]
-        keys.extend(self.due)
-        keys.extend(self.scanned)
-        if self.tally is not None:
-            keys.extend(self.tally.keys)
-        return keys
-
-    @property
-    def scans_alone(self) -> bool:
-        """Whether the slice is all there may be in the batch."""
-        return self.scan is not None and self.scan.is_alone
 
 
 @dataclass(slots=True)
@@ -318,7 +267,7 @@ class Owner:
         for record in records:
             try:
                 if self.poison and record.offset in self.poison:
-                    raise _not_applied()
+                    raise not_applied()
                 found = decode(record, topic, partition)
             except InvalidUpdate as error:
                 self._add_dead_letter(record, error, work)
@@ -347,7 +296,7 @@ class Owner:
         found = zip(work.updates, work.sources, refused(pairs), strict=True)
         for update, record, is_refused in found:
             if is_refused:
-                self._add_dead_letter(record, _too_large(), work)
+                self._add_dead_letter(record, too_large(), work)
             else:
                 kept_updates.append(update)
                 kept_sources.append(record)
@@ -456,19 +405,3 @@ class Owner:
         metadata = orjson.dumps({"e": self.epoch, "s": self.sequence}).decode()
         at = TopicPartition(self.topics.updates, self.partition)
         return {at: OffsetAndMetadata(self.offset, metadata)}
-
-
-def _too_large() -> InvalidUpdate:
-    return InvalidUpdate(
-        "the profile is larger than SEG_MAX_PROFILE_BYTES, so nothing more is added to it; delete"
-        " it or raise the limit, and send the update again",
-        code="profile-too-large",
-    )
-
-
-def _not_applied() -> InvalidUpdate:
-    return InvalidUpdate(
-        "the update is well formed, but evaluating it failed: this is a defect of the service;"
-        " please report it with the record, and send the update again once it is mended",
-        code="evaluation-failed",
-    )

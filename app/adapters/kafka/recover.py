@@ -20,8 +20,9 @@ from app.adapters.kafka.publisher import Publisher
 from app.adapters.kafka.records import TopicNames, batch_of
 from app.adapters.kafka.recovery import PublishedStatus, ReadBack, Recovery, milliseconds
 from app.adapters.kafka.update_fields import KafkaRecord
+from app.adapters.redis.commits import Argument
 from app.adapters.redis.definition_store import RedisDefinitionStore
-from app.adapters.redis.partition_store import Argument, RedisPartitionStore
+from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.errors import ConfigurationError
 from app.domain.model import JsonObject, Membership, ProfileKey, Tenant
 from app.service.assignment import GroupPosition

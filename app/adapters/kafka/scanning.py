@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
+from app.adapters.kafka.work import Work
 
 FEW_RECORDS = 200
 """A cycle with fewer records has time for a slice; a batch with fewer tells what it takes."""

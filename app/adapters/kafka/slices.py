@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.scanning import Scanning
+from app.adapters.kafka.work import Work
 from app.service.backfill import HASHES
 from app.service.job_scan import is_job
 

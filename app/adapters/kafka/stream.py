@@ -20,12 +20,13 @@ from app.adapters.kafka.codecs import UpdateDecoder
 from app.adapters.kafka.consumer_thread import Position
 from app.adapters.kafka.loading import Loading
 from app.adapters.kafka.metrics import WorkerMetrics
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.pace import Pace
 from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
 from app.adapters.kafka.scanning import Scanning
 from app.adapters.kafka.slices import next_slice
 from app.adapters.kafka.transport import RecordBatch
+from app.adapters.kafka.work import Work
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.adapters.waits import set_within
 from app.domain.errors import Fenced, SegmentationError, Unavailable

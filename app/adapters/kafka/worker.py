@@ -7,30 +7,24 @@ import gc
 import logging
 import os
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, cast
 
-import faust
 from aiokafka import AIOKafkaProducer
-from faust.app.base import BootStrategy
 from faust.types import TP
 from redis.asyncio import Redis
-from yarl import URL
 
 from app.adapters.collector import collect_rarely
 from app.adapters.datasets.store import FileDatasets
 from app.adapters.kafka.acquisition import Acquisition
 from app.adapters.kafka.assignment import Assignment
 from app.adapters.kafka.backfill_reports import BackfillReporter
-from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.catalogues import CatalogueKeeper
-from app.adapters.kafka.codecs import InputRules, UpdateDecoder
-from app.adapters.kafka.consumer_thread import ConsumerOptions
+from app.adapters.kafka.codecs import UpdateDecoder
 from app.adapters.kafka.export_agent import ExportAgent
 from app.adapters.kafka.export_files import ExportFiles
+from app.adapters.kafka.faust_app import make_app
 from app.adapters.kafka.health import HealthServer
 from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
@@ -41,11 +35,11 @@ from app.adapters.kafka.library import (
 from app.adapters.kafka.metrics import WorkerMetrics
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.positions import KafkaPositions
-from app.adapters.kafka.preview_agent import Parts, PreviewAgent, PreviewOptions
+from app.adapters.kafka.preview_agent import Parts, PreviewAgent
 from app.adapters.kafka.publisher import IdempotentPublisher, Publisher, transactional_publisher
-from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.stream import Stream
-from app.adapters.kafka.transport import BatchConsumer, BatchTransport, RecordBatch
+from app.adapters.kafka.transport import BatchConsumer
+from app.adapters.kafka.worker_options import WorkerOptions
 from app.adapters.redis.connection import check_server
 from app.adapters.redis.job_source import RedisJobSource
 from app.adapters.redis.partition_store import RedisPartitionStore
@@ -54,7 +48,6 @@ from app.adapters.redis.profile_scan import RedisProfileScan
 from app.domain.errors import SegmentationError, Unavailable
 from app.domain.exports import Datasets
 from app.domain.jobs import JobSource
-from app.domain.limits import EngineLimits
 from app.domain.ports import DefinitionSource
 from app.domain.previews import PreviewSource
 from app.service.partition import PartitionEngine
@@ -64,58 +57,10 @@ logger = logging.getLogger(__name__)
 _START_DEADLINE_S = 60.0
 _WATCH_S = 1.0
 _SHUT_DOWN_S = 60.0
-_STUCK_S = 60.0
 _ASTRAY_S = 10.0
 _SLOW_PUBLISH_S = 5.0
 _SILENT_BROKER_MS = 10_000
 _LARGEST_REQUEST = 13 * 1_048_576
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What a worker is made with.
-
-    Attributes:
-        client: Arguments of every aiokafka client: servers, security.
-        is_exactly_once: False skips the transactions.
-        stuck_s: With lag but without progress for so long the process ends.
-    """
-
-    client: dict[str, Any]
-    application_id: str
-    topics: TopicNames
-    rules: InputRules
-    redis_prefix: str = "seg"
-    engine: EngineLimits = field(default_factory=EngineLimits)
-    stream: StreamLimits = field(default_factory=StreamLimits)
-    previews: PreviewOptions = field(default_factory=PreviewOptions)
-    is_exactly_once: bool = True
-    cache_profiles: int = 10_000
-    session_timeout_ms: int = 10_000
-    health_host: str = "127.0.0.1"
-    health_port: int = 0
-    stuck_s: float = _STUCK_S
-
-
-class _Boot(BootStrategy):
-    """Faust starts no producer of its own: each partition has one."""
-
-    enable_kafka_producer = False
-    enable_web = False
-
-
-class _PassThrough(faust.Schema[Any, Any]):
-    """Hands the batch on as it is: there is nothing to decode."""
-
-    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
-        return None
-
-    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
-        return message.value
-
-
-class _App(faust.App):
-    BootStrategy = _Boot
 
 
 class Worker:
@@ -180,7 +125,9 @@ class Worker:
         self.health = HealthServer(
             options.health_host, options.health_port, self.problems, self.metrics.registry
         )
-        self._app = self._make_app()
+        self._app = make_app(options, self.stream, self.stream.offer)
+        self._app.on_partitions_assigned.connect(cast(Any, self._assigned), weak=False)
+        self._app.on_partitions_revoked.connect(cast(Any, self._revoked), weak=False)
 
     async def run(self) -> int:
         """Work until `stop` or a signal.
@@ -290,47 +237,6 @@ class Worker:
     async def _seek(self, offset: int, partition: int, lease: int) -> None:
         await self._consumer.seek_to(offset, partition, lease)
 
-    def _make_app(self) -> faust.App:
-        options = self._options
-        self._data = tempfile.TemporaryDirectory(prefix="segmentation-worker-")
-        servers: list[str] | str = options.client["bootstrap_servers"]
-        if isinstance(servers, str):
-            servers = servers.split(",")
-        urls = [URL(f"kafka://{server}") for server in servers]
-        app = _App(
-            options.application_id,
-            broker=urls,
-            datadir=self._data.name,
-            store="memory://",
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            web_enabled=False,
-            stream_wait_empty=False,
-            # Of batches, not records: what one poll brings.
-            stream_buffer_maxsize=4_096,
-        )
-        transport = BatchTransport(urls, app)
-        transport.gate = self.stream
-        transport.options = ConsumerOptions(
-            options.client,
-            options.application_id,
-            options.topics.updates,
-            session_timeout_ms=options.session_timeout_ms,
-            max_poll_records=options.stream.max_records,
-        )
-        app.transport = transport
-        topic = app.topic(options.topics.updates, schema=_PassThrough(), acks=False)
-
-        async def take(batches: Any) -> None:
-            async for polled in cast(AsyncIterable[list[RecordBatch]], batches.noack()):
-                for batch in polled:
-                    self.stream.offer(batch)
-
-        app.agent(topic, name="profile-updates")(take)
-        app.on_partitions_assigned.connect(cast(Any, self._assigned), weak=False)
-        app.on_partitions_revoked.connect(cast(Any, self._revoked), weak=False)
-        return app
-
     async def _assigned(self, app: Any, *arguments: Any, **options: Any) -> None:
         self.assignment.assigned(self._input_partitions(arguments[0]))
 
@@ -404,7 +310,6 @@ class Worker:
             await self._app.stop()
         await self._positions.stop()
         await self.health.stop()
-        self._data.cleanup()
 
     async def _watch(self) -> None:
         """End the process where records wait but nothing moves, though all services answer."""

@@ -17,7 +17,8 @@ from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.codecs import InputRules
 from app.adapters.kafka.positions import KafkaPositions
 from app.adapters.kafka.records import TopicNames
-from app.adapters.kafka.worker import Worker, WorkerOptions
+from app.adapters.kafka.worker import Worker
+from app.adapters.kafka.worker_options import WorkerOptions
 from app.adapters.redis.connection import connect
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.model import DefinitionSet, Tenant

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from app.adapters.kafka.batches import StreamLimits
-from app.adapters.kafka.owner import Work
+from app.adapters.kafka.work import Work
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.definitions import DefinitionWrite
 from app.domain.errors import Fenced

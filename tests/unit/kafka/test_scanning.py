@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.recovery import Recovery
 from app.adapters.kafka.scanning import (
@@ -15,6 +15,7 @@ from app.adapters.kafka.scanning import (
     Scanning,
 )
 from app.adapters.kafka.transport import RecordBatch
+from app.adapters.kafka.work import Work
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey, Tenant
 from app.service.backfill import Slice

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from app.adapters.kafka.owner import Owner, Work
+from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.scanning import Scanning
 from app.adapters.kafka.slices import next_slice
+from app.adapters.kafka.work import Work
 from app.domain.jobs import JobSegment, JobTask
 from app.domain.limits import EngineLimits
 from app.domain.model import DefinitionSet, ProfileKey, SegmentDefinition, Tenant
