@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from app.adapters.http.errors import request_id_of
-from app.adapters.http.schemas import Problem
+from app.adapters.http.problem_schemas import Problem
 from app.domain.errors import UserError
 from app.domain.model import Tenant
 

@@ -21,7 +21,7 @@ from app.adapters.http.ingestion_answers import (
     Submitted,
 )
 from app.adapters.http.ingestion_schemas import ExternalBody, ExternalPatch, MetadataBody, RunBody
-from app.adapters.http.schemas import Problem
+from app.adapters.http.problem_schemas import Problem
 from app.domain.definitions import StoredDefinition
 from app.domain.errors import UserError
 from app.service.external_audiences import ExternalAudiences

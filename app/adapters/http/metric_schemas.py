@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.adapters.http.schemas import MAX_IDS, Body, Line, ProblemEntry, StrictBody
+from app.adapters.http.problem_schemas import ProblemEntry
+from app.adapters.http.schemas import MAX_IDS, Body, Line, StrictBody
 from app.domain.audience_metrics import MetricKind
 from app.service.audience_metrics import ToldMetrics
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.adapters.http.context import INGESTION_PATH
-from app.adapters.http.schemas import GatewayError, PlatformError
+from app.adapters.http.problem_schemas import GatewayError, PlatformError
 
 _HEADERS = {
     "x-api-key": "Key of the calling application.",

@@ -16,7 +16,8 @@ from app.adapters.http.preview_schemas import (
     PreviewCreated,
     PreviewShown,
 )
-from app.adapters.http.schemas import Governance, Message, Problem
+from app.adapters.http.problem_schemas import Problem
+from app.adapters.http.schemas import Governance, Message
 from app.domain.errors import UserError
 from app.service.preview_document import (
     PREVIEW_PATH,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, TOO_MANY_JOBS, tenant_of
 from app.adapters.http.definitions import MAX_LIMIT, now_ms
 from app.adapters.http.errors import json_response
+from app.adapters.http.problem_schemas import Problem
 from app.adapters.http.schedule_schemas import (
     AudienceMap,
     ScheduleAnswer,
@@ -24,7 +25,6 @@ from app.adapters.http.schedule_schemas import (
     SegmentsRemoved,
     change_of,
 )
-from app.adapters.http.schemas import Problem
 from app.domain.model import JsonObject
 from app.service.schedule_document import frequency_of, schedule_document
 from app.service.schedule_segments import SegmentsChanged

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app.adapters.http.context import BASE_PATH, MAX_START, PROBLEMS, tenant_of
 from app.adapters.http.errors import json_response
-from app.adapters.http.schemas import EntityList, NamespaceList, TaxonomyAnswer
+from app.adapters.http.search_schemas import EntityList, NamespaceList, TaxonomyAnswer
 from app.domain.errors import UserError
 from app.domain.model import JsonObject
 from app.domain.search import SearchDocument
