@@ -17,7 +17,10 @@ from app.engine.attribute_index import AttributeIndex
 from app.engine.bounds import Sliding
 from app.engine.chain import Chain, ChainStep
 from app.engine.compiler import compile_numbers, compile_test, compile_value
-from app.engine.conditions import (
+from app.engine.event_gate import event_gate
+from app.engine.forms import Segments
+from app.engine.frame import Evaluator, Frame, Test, Tracked
+from app.engine.leaves import (
     AllOf,
     AnyOf,
     AttributeLeaf,
@@ -33,9 +36,6 @@ from app.engine.conditions import (
     TermLeaf,
     TermSpec,
 )
-from app.engine.event_gate import event_gate
-from app.engine.forms import Segments
-from app.engine.frame import Evaluator, Frame, Test, Tracked
 from app.engine.rewrite import Reads, reads_of
 from app.engine.simple_conditions import file_condition, guard_of
 from app.engine.tables import Number

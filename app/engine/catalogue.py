@@ -16,9 +16,10 @@ from app.domain.model import SEGMENT_NAMESPACE, DefinitionSet, SegmentDefinition
 from app.engine.assembly import Assembly
 from app.engine.attribute_index import AttributeIndex
 from app.engine.chain import Chain
-from app.engine.conditions import Condition, ExternalLeaf, condition_of
+from app.engine.conditions import condition_of
 from app.engine.forms import Segments
 from app.engine.frame import Test, Tracked
+from app.engine.leaves import Condition, ExternalLeaf
 from app.engine.rewrite import reads_of
 from app.engine.timeline import Timeline
 from app.pql.checker import check

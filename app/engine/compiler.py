@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.engine.clock_expressions import compile_clock_function, compile_occurs
-from app.engine.conditions import TermRef, TermSpec
 from app.engine.forms import Segments, compile_let, compile_membership, compile_object
 from app.engine.frame import Evaluator, Frame, Test
+from app.engine.leaves import TermRef, TermSpec
 from app.engine.loops import compile_aggregate, compile_chain, compile_comprehension
 from app.engine.methods import compile_call, compile_method
 from app.engine.scope import Scope

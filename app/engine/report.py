@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 
 from app.domain.limits import EngineLimits
 from app.engine.bounds import Sliding
-from app.engine.conditions import (
+from app.engine.conditions import condition_of
+from app.engine.leaves import (
     ChainLeaf,
     ExpressionLeaf,
     FilterSpec,
@@ -16,7 +17,6 @@ from app.engine.conditions import (
     Leaf,
     TermLeaf,
     TermSpec,
-    condition_of,
     leaves_of,
 )
 from app.engine.windows import ALWAYS
