@@ -199,9 +199,11 @@ class PrimaryParser(ClauseParser):
         return ast.Lambda(tuple(parameters), body, span=self.cursor.span_from(start))
 
     def starts_let(self) -> bool:
-        """Tell `let x = …` from a field called `let`."""
+        """Tell `let x = …` from a field called `let`, also in `let occurs = 3 days before now`."""
         cursor = self.cursor
-        return cursor.word() == "let" and cursor.peek(1).kind == "name" and cursor.symbol(2) == "="
+        if cursor.word() != "let" or cursor.peek(1).kind != "name" or cursor.symbol(2) != "=":
+            return False
+        return cursor.word(1) != "occurs" or cursor.word(4) not in UNITS
 
     def let_expression(self, level: int) -> Expr:
         """Read `let name = value in body`."""

@@ -231,8 +231,10 @@ def test_printing_uses_few_parentheses(text: str, printed: str) -> None:
         "sum (sum) over from from this",
         "sum (select) over from from this",
         "sum occurs from this",
+        "let occurs = 0 seconds before this",
     ],
 )
 def test_fields_with_the_names_of_keywords_are_printed_as_they_are_read(text: str) -> None:
     tree = parse(text)
+    assert to_text(tree) == text
     assert parse(to_text(tree)) == tree
