@@ -1,10 +1,13 @@
-"""The parts of a stored state that an evaluation which keeps nothing looks at."""
+"""The parts of a stored state that are looked at where nothing of it changes."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
 from app.domain.errors import ConfigurationError
+from app.engine.bounds import NEVER
 from app.engine.state_codec import decode, whole_part
 
 
@@ -13,6 +16,7 @@ class StateGlance(msgspec.Struct, array_like=True, gc=False):
 
     Attributes:
         orders: Of all kept events, ascending, as machine words.
+        dues: As of a `ProfileState`.
     """
 
     tag: str
@@ -23,15 +27,43 @@ class StateGlance(msgspec.Struct, array_like=True, gc=False):
     id_hashes: msgspec.Raw
     id_times: msgspec.Raw
     matches: msgspec.Raw
-    dues: msgspec.Raw
+    dues: dict[int, int]
     members: bytes
-    details: msgspec.Raw
+    details: bytes
     deleted_ms: int
     created: bool
 
+    def ordinals(self) -> Iterable[int]:
+        """Return the segments that the profile ever was in."""
+        return _details_decoder.decode(self.details)
 
+    def is_settled(self, tag: str, until_ms: int) -> bool:
+        """Tell whether it is as the definitions `tag` want it, and time changes nothing till then.
+
+        Args:
+            until_ms: In epoch milliseconds, inclusive.
+        """
+        return self.tag == tag and min(self.dues.values(), default=NEVER) > until_ms
+
+
+_details_decoder = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])
 _decoder = msgspec.msgpack.Decoder(StateGlance)
 _NONE = msgspec.Raw()
+
+
+def glance_at_whole(packed: bytes) -> StateGlance | None:
+    """Unpack only what is needed of a state; None for one that takes more to read.
+
+    Raises:
+        ConfigurationError: As `decode`.
+    """
+    whole = whole_part(packed)
+    if whole is None:
+        return None
+    try:
+        return _decoder.decode(whole)
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
 
 
 def glance(packed: bytes) -> StateGlance:
@@ -40,12 +72,9 @@ def glance(packed: bytes) -> StateGlance:
     Raises:
         ConfigurationError: As `decode`.
     """
-    whole = whole_part(packed)
-    if whole is not None:
-        try:
-            return _decoder.decode(whole)
-        except msgspec.DecodeError as error:
-            raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
+    found = glance_at_whole(packed)
+    if found is not None:
+        return found
     # Changes were appended to it, or an older version wrote it.
     state = decode(packed)
     return StateGlance(
@@ -57,9 +86,9 @@ def glance(packed: bytes) -> StateGlance:
         _NONE,
         _NONE,
         _NONE,
-        _NONE,
+        state.dues,
         state.members,
-        _NONE,
+        state.details.packed(),
         state.deleted_ms,
         state.created,
     )

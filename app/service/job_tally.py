@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
 from app.domain.jobs import Counts, JobCounts, JobTask, counts_from_row
-from app.domain.model import ProfileKey
+from app.domain.model import JsonObject, ProfileKey
+from app.engine.state_glance import StateGlance
 from app.engine.working import Profile
 from app.service.identity_map import namespaces_of
 
@@ -90,6 +92,8 @@ class Tally(Protocol):
 class SegmentTally:
     """Counts the members among the profiles of a slice; implements `Tally`.
 
+    Profiles that are up to date need not be unpacked for it: `add_stored` takes them.
+
     Attributes:
         counts: Of this slice alone.
     """
@@ -120,18 +124,28 @@ class SegmentTally:
 
     def add(self, key: ProfileKey, profile: Profile, oldest: int) -> None:
         """Count one."""
+        self._count(profile.state.details.ordinals(), profile.members, lambda: profile.attributes)
+
+    def add_stored(self, stored: StateGlance) -> None:
+        """Count one that was not unpacked."""
+        members = int.from_bytes(stored.members, "little")
+        self._count(stored.ordinals(), members, lambda: orjson.loads(stored.attributes_json))
+
+    def _count(
+        self, ordinals: Iterable[int], members: int, attributes: Callable[[], JsonObject]
+    ) -> None:
         self.counts.total += 1
         namespaces: list[str] | None = None
-        for ordinal in profile.state.details.ordinals():
+        for ordinal in ordinals:
             place = self._places.get(ordinal)
             if place is None:
                 continue
             count = self.counts.segments[place]
-            if not profile.members >> ordinal & 1:
+            if not members >> ordinal & 1:
                 count.exited += 1
                 continue
             count.realized += 1
             if namespaces is None:
-                namespaces = namespaces_of(profile.attributes)
+                namespaces = namespaces_of(attributes())
             for name in namespaces:
                 count.by_namespace[name] = count.by_namespace.get(name, 0) + 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.work import Work
 from app.domain.model import ProfileKey
+from app.service.job_tally import SegmentTally
 from app.service.outcome import Outcome
 
 
@@ -50,6 +52,16 @@ class Batch:
         if self.work.settles and self.owner.recovery is not None:
             keys.extend(self.owner.recovery.published)
         return keys
+
+    def provide_states(self, loaded: Mapping[ProfileKey, bytes | None], now_ms: int) -> None:
+        """Hand over what was stored of profiles; a job that only counts does not unpack all."""
+        engine, tally = self.owner.engine, self.work.tally
+        if isinstance(tally, SegmentTally) and not self.work.settles:
+            changing = self.work.changing()
+            counted = {key: packed for key, packed in loaded.items() if key not in changing}
+            rest = engine.glance_at(counted, max(self.clock_ms, now_ms))
+            loaded = rest | {key: loaded[key] for key in changing & loaded.keys()}
+        engine.provide_states(loaded)
 
     def missing_events(self) -> list[ProfileKey]:
         """Return the profiles whose events it needs and the engine has not."""

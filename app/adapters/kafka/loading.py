@@ -34,7 +34,7 @@ class Loading:
             batches,
             self._store.states,
             lambda batch: batch.owner.engine.missing_states(batch.keys()),
-            lambda batch, found: batch.owner.engine.provide_states(found),
+            lambda batch, found: batch.provide_states(found, now_ms),
         )
         await self._refuse_oversized(batches)
         for batch in batches:

@@ -58,6 +58,10 @@ class Work:
             keys.extend(self.tally.keys)
         return keys
 
+    def changing(self) -> set[ProfileKey]:
+        """Return the profiles that it is about, whatever a tally looks at."""
+        return {*[update.key for update in self.updates], *self.due, *self.scanned}
+
     @property
     def scans_alone(self) -> bool:
         """Whether the slice is all there may be in the batch."""

@@ -215,9 +215,10 @@ class RedisPartitionStore:
         key = self.keys(partition).profiles(tenant)
         while True:
             with redis_errors():
-                found: Any = await self._redis.zrangebyscore(
-                    key, start, "+inf", start=0, num=limit + 1, withscores=True
-                )
+                # Not by its own method, which makes texts of the scores again.
+                asked = (key, start, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
+                call: Any = self._redis.execute_command
+                found = _pairs(await call("ZRANGEBYSCORE", *asked))
             following = int(found[limit][1]) if len(found) > limit else None
             if following != start:
                 break
@@ -300,6 +301,14 @@ class RedisPartitionStore:
         for arguments in calls:
             pipe.execute_command("EVALSHA", digest, *arguments)
         return await pipe.execute(raise_on_error=False)
+
+
+def _pairs(answer: Any) -> Sequence[tuple[bytes, Any]]:
+    """Return members with scores; protocol 2 has them one after the other."""
+    if answer and not isinstance(answer[0], list):
+        return list(zip(answer[::2], answer[1::2], strict=True))
+    found: Sequence[tuple[bytes, Any]] = answer
+    return found
 
 
 def _head(score: bytes) -> int | None:

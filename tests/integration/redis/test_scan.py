@@ -15,9 +15,9 @@ pytestmark = pytest.mark.redis
 TENANT = Tenant("org", "prod")
 
 
-@pytest.fixture
-async def redis(redis_server):
-    client = connect(redis_server.url)
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+async def redis(redis_server, request):
+    client = connect(f"{redis_server.url}?protocol={request.param}")
     yield client
     await client.aclose()
 

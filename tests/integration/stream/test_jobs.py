@@ -259,14 +259,14 @@ async def test_an_origin_starts_one_job(lone):
 
 
 async def test_a_profile_that_the_engine_fails_on_is_skipped_and_said(lone, monkeypatch):
-    add = SegmentTally.add
+    count = SegmentTally._count
 
-    def failing(self, key, profile, oldest):
-        if profile.attributes["age"] == 41:
+    def failing(self, ordinals, members, attributes):
+        if attributes()["age"] == 41:
             raise RuntimeError("told to fail")
-        add(self, key, profile, oldest)
+        count(self, ordinals, members, attributes)
 
-    monkeypatch.setattr(SegmentTally, "add", failing)
+    monkeypatch.setattr(SegmentTally, "_count", failing)
     async with lone.working():
         await slow(lone, 30)
         await lone.send(("p-7", {"attributes": {"age": 41}}))

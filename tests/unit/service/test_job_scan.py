@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.domain.job_reach import JobReach, reach_field, reach_of
 from app.domain.jobs import JobCounts, JobSegment, JobTask, SegmentCount
 from app.domain.limits import EngineLimits
@@ -161,17 +163,29 @@ def test_who_is_done_minds_no_edit():
 
 
 class Bench:
-    """An engine without a cache, and what it stored."""
+    """An engine without a cache, and what it stored.
 
-    def __init__(self) -> None:
+    Attributes:
+        glanced: Profiles that were counted without being unpacked.
+    """
+
+    def __init__(self, *, glances: bool) -> None:
         self.engine = PartitionEngine(LIMITS)
+        self.glances = glances
+        self.glanced: set[ProfileKey] = set()
         self.states: dict[ProfileKey, bytes | None] = {}
         self.events: dict[ProfileKey, bytes | None] = {}
 
     def apply(self, *updates: ProfileUpdate, tally: Tally | None = None, at: int = AT) -> Outcome:
         keys = [one.key for one in updates] + (tally.keys if tally else [])
-        missing = self.engine.missing_states(keys)
-        self.engine.provide_states({key: self.states.get(key) for key in missing})
+        loaded = {key: self.states.get(key) for key in self.engine.missing_states(keys)}
+        if self.glances:
+            changing = {one.key for one in updates}
+            counted = {key: packed for key, packed in loaded.items() if key not in changing}
+            rest = self.engine.glance_at(counted, at)
+            self.glanced = counted.keys() - rest.keys()
+            loaded = {key: packed for key, packed in loaded.items() if key not in self.glanced}
+        self.engine.provide_states(loaded)
         wanted = self.engine.missing_events(keys)
         self.engine.provide_events({key: self.events.get(key) for key in wanted})
         outcome = self.engine.apply(updates, [], at, at, tally=tally)
@@ -182,13 +196,17 @@ class Bench:
         return outcome
 
 
+@pytest.fixture(params=[False, True], ids=["unpacked", "glanced at"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(glances=request.param)
+
+
 def key(name: str) -> ProfileKey:
     return ProfileKey(TENANT, name)
 
 
-def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch():
+def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch(bench):
     text = 'CHAIN(xEvent, timestamp, [X: WHAT(eventType = "buy") WHEN(< 1 hours before now)])'
-    bench = Bench()
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1), text=text))
     bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, event=bought, event_ms=AT - 1))
@@ -201,8 +219,7 @@ def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch():
     assert [(one.status, one.cause.kind) for one in outcome.changes] == [("exited", "time")]
 
 
-def test_a_profile_that_did_not_change_is_not_written():
-    bench = Bench()
+def test_a_profile_that_did_not_change_is_not_written(bench):
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     person = {"age": 40, "identityMap": {"email": [{"id": "x"}, {"id": "y"}], "none": []}}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, attributes=person))
@@ -213,8 +230,7 @@ def test_a_profile_that_did_not_change_is_not_written():
     assert (outcome.states, outcome.changes, outcome.timers) == ({}, [], {})
 
 
-def test_an_update_in_the_same_batch_comes_first():
-    bench = Bench()
+def test_an_update_in_the_same_batch_comes_first(bench):
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     for name in ("a", "b"):
         bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
@@ -226,8 +242,7 @@ def test_an_update_in_the_same_batch_comes_first():
     assert tally.counts == JobCounts([SegmentCount(0, 1)], 1)
 
 
-def test_a_restored_profile_is_counted_as_it_was_published():
-    bench = Bench()
+def test_a_restored_profile_is_counted_as_it_was_published(bench):
     bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
     bench.states[key("a")] = restored_state({0: Membership("realized", AT, 3)})
     tally = SegmentTally(task())
@@ -235,3 +250,28 @@ def test_a_restored_profile_is_counted_as_it_was_published():
     outcome = bench.apply(tally=tally)
     assert tally.counts == JobCounts([SegmentCount(1, 0)], 1)
     assert outcome.changes == []
+
+
+def test_who_is_not_as_the_definitions_want_or_may_change_by_time_is_unpacked():
+    text = 'xEvent[eventType = "buy" and timestamp occurs < 1 hours before now].count() > 0'
+    bench = Bench(glances=True)
+    bench.engine.set_catalogue(TENANT, catalogue("1-a", ("adult", 1), text=text))
+    old = ProfileUpdate(key("old"), Origin("t", 0, 1), AT, attributes={"age": 40})
+    bench.apply(old)
+    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1), text=text))
+    bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
+    bench.apply(ProfileUpdate(key("due"), Origin("t", 0, 2), AT, event=bought, event_ms=AT - 1))
+    bench.apply(ProfileUpdate(key("settled"), Origin("t", 0, 3), AT, attributes={"age": 40}))
+    bench.apply(ProfileUpdate(key("gone"), Origin("t", 0, 4), AT, attributes={"age": 40}))
+    bench.apply(ProfileUpdate(key("gone"), Origin("t", 0, 5), AT, deletes=True))
+    names = [key(name) for name in ("old", "due", "settled", "gone", "ghost")]
+    for at, glanced, expected in (
+        (AT, {"due", "settled"}, (1, 0)),
+        (AT + 7_200_000, {"old", "settled"}, (0, 1)),
+    ):
+        tally = SegmentTally(task())
+        tally.set_keys(names, names)
+        bench.apply(tally=tally, at=at)
+        assert {one.profile_id for one in bench.glanced} - {"gone"} == glanced
+        (count,) = tally.counts.segments
+        assert (tally.counts.total, count.realized, count.exited) == (3, *expected)
