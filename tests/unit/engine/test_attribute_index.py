@@ -153,6 +153,16 @@ def test_a_branch_that_is_replaced_concerns_what_is_read_below() -> None:
     assert affected(catalogue, before, {"home": {"address": None}}) == {"s0"}
 
 
+@pytest.mark.parametrize(
+    "text", ['city = "Oslo"', 'city.equals("Oslo", "Rome")', 'city.equals("oslo", false)']
+)
+def test_equalities_concern_only_those_who_have_or_had_the_value(text: str) -> None:
+    catalogue = catalogue_of([text])
+    assert affected(catalogue, {"city": "Paris"}, {"city": "Bonn"}) == set()
+    assert affected(catalogue, {"city": "Paris"}, {"city": "Oslo"}) == {"s0"}
+    assert affected(catalogue, {"city": "Oslo"}, {"city": "Bonn"}) == {"s0"}
+
+
 RFC_7396: list[tuple[Any, Any, Any]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
     ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),

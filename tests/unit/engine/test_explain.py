@@ -58,6 +58,12 @@ def test_what_decides_is_marked(text: str, deciding: list[str]) -> None:
     assert marked[1 : 1 + len(deciding)] == deciding
 
 
+def test_nothing_below_a_method_decides() -> None:
+    text = "city.contains('OS', false) and age > 18"
+    marked = [node.text for node in nodes(explained(text).tree) if node.deciding]
+    assert marked == [text, "city.contains('OS', false)", "age > 18"]
+
+
 def test_what_a_short_circuit_left_aside_has_a_value_too() -> None:
     tree = explained("city = 'B' and age > 18").tree
     assert [child.value for child in tree.children] == [False, True]

@@ -279,3 +279,29 @@ def test_the_table_is_complete() -> None:
 
     assert per_item == PER_ITEM_METHODS
     assert without == {"and", "or", "not", "if", "inSegment", "filter", "exists", "map"}
+
+
+ARITIES = {
+    (0, 0): "isNull isNotNull count distinct head keys values getMonth getYear getDayOfMonth",
+    (0, 1): "sum average min max",
+    (1, 1): "matches intersects intersection subsetOf supersetOf includes filter exists get map"
+    " groupBy",
+    (1, 2): "startsWith doesNotStartWith endsWith doesNotEndWith contains doesNotContain",
+    (1, None): "equals notEqualTo",
+    (2, 2): "topN bottomN regexGroup",
+}
+"""Of the methods, from the PQL reference, sections 6 to 8."""
+
+
+def test_methods_take_as_many_arguments_as_the_reference_says() -> None:
+    methods = {spec.name: spec for spec in FUNCTIONS.values() if spec.kind == "method"}
+
+    found = {spec.name: (spec.minimum, spec.maximum) for spec in methods.values()}
+
+    assert found == {name: arity for arity, names in ARITIES.items() for name in names.split()}
+
+
+def test_a_pattern_may_have_a_thousand_characters() -> None:
+    compile_java("x" * 1_000)
+    with pytest.raises(RegexError, match="1000 characters"):
+        compile_java("x" * 1_001)

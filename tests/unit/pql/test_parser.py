@@ -190,6 +190,16 @@ def test_hostile_nesting_is_refused(text: str) -> None:
     assert caught.value.problems[0].code in {"too-deep", "syntax"}
 
 
+def test_a_chain_of_operators_that_is_too_deep_is_refused_as_a_whole() -> None:
+    text = "1" + " + 1" * 200
+
+    with pytest.raises(PqlError) as caught:
+        parse(text)
+
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.span.start, problem.span.end) == ("too-deep", 0, len(text))
+
+
 def test_sixty_parentheses_are_fine() -> None:
     assert parse("(" * 59 + "a" + ")" * 59) == A
 

@@ -142,6 +142,7 @@ TOTAL = "did you mean total?"
             TOTAL,
         ),
         ("let L = xEvent.map(E => E.items) in L.sky = 1", "L.sky", "did you mean sku?"),
+        ("(select X from xEvent).ttal > 1", "(select X from xEvent).ttal", TOTAL),
         ('xEvent.map({"of": this}).of.ttal > 1', 'xEvent.map({"of": this}).of.ttal', TOTAL),
         ('scores.map(S => S.a) = "x"', "S.a", "it has no fields"),
     ],

@@ -84,6 +84,10 @@ def test_events_past_the_retention_are_not_seen() -> None:
     assert predicate.holds(encode(state), frames, NOW_MS) is True
     assert predicate.holds(encode(state), frames, NOW_MS + 29 * DAY_MS) is False
     assert predicate.holds(encode(state), None, NOW_MS) is False
+    # The second newest is two days old: it is seen until the retention is over, exactly.
+    last_ms = NOW_MS + 28 * DAY_MS - 1
+    assert predicate.holds(encode(state), frames, last_ms) is True
+    assert predicate.holds(encode(state), frames, last_ms + 1) is False
 
 
 def test_memberships_are_those_kept_in_the_state_and_its_changes() -> None:
