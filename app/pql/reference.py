@@ -1,21 +1,16 @@
 """The page of all functions, made from the one table of them and its examples.
 
-`python -m app.pql.reference` writes `docs/pql-functions.md` anew; a test holds the file to what
-`rendered` returns.
+`make docs` writes `docs/pql-functions.md` anew; a test holds the file to what `rendered` returns.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from app.pql.examples import FORMS, TOPICS, Example, Topic
 from app.pql.functions import FUNCTIONS, FunctionSpec
 from app.pql.types import Type
-
-PAGE: Final = Path(__file__).parents[2] / "docs" / "pql-functions.md"
 
 _HEAD: Final = """# Functions of the language
 
@@ -102,8 +97,3 @@ def _arguments(spec: FunctionSpec) -> Iterator[str]:
         yield word if place < spec.minimum else f"[{word}]"
     if spec.maximum is None:
         yield ", …"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(rendered(), encoding="utf-8")
-    sys.stdout.write(f"{PAGE}\n")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,7 +30,7 @@ from app.pql.examples import FORMS, INSTANT, TOPICS, Topic
 from app.pql.functions import FUNCTIONS
 from app.pql.limits import ExpressionLimits
 from app.pql.parser import parse
-from app.pql.reference import PAGE, rendered
+from app.pql.reference import rendered
 from app.pql.values import truth
 from app.service.evaluation_report import report_fields, report_of
 from app.service.explanation_document import explanation_document
@@ -38,6 +39,7 @@ from tests.property.engine_model import TENANT, Store, make_update
 
 NOW_MS = parse_timestamp(INSTANT) or 0
 KEY = ProfileKey(TENANT, "ada")
+PAGE = Path(__file__).parents[3] / "docs" / "pql-functions.md"
 LANGUAGE = PAGE.with_name("pql.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^(?:<!-- ([\w: -]+) -->\n)?```(\w*)\n(.*?)\n```$", re.M | re.S)
 
