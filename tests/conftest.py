@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from tests.services import LocalKafka, LocalRedis, Names, start_kafka, start_redis
 
-settings.register_profile("ci", max_examples=500, deadline=None, print_blob=True)
+settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
 settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey
 from tests.property.engine_model import BASE_MS, EXTERNAL, TENANT, Model, Store
 from tests.property.engine_replay import Replay
+from tests.property.examples import WHOLE_GRAMMAR
 
 SECOND = 1_000
 DAY = 86_400_000
@@ -202,6 +203,7 @@ LIMITS = (
 )
 
 
+@settings(max_examples=WHOLE_GRAMMAR)
 @given(
     texts=definitions(),
     history=histories(),

@@ -16,6 +16,7 @@ from app.domain.limits import EngineLimits
 from app.domain.model import ProfileKey
 from tests.property.engine_model import TENANT, Model, Store
 from tests.property.engine_replay import Replay
+from tests.property.examples import WHOLE_GRAMMAR
 
 EVENTS = 60
 FILTERS = ('eventType = "a"', 'eventType = "b"', 'eventType = "a" and price > 5', "price >= 3")
@@ -52,7 +53,7 @@ def event(rng: Random) -> dict[str, Any]:
 
 
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=WHOLE_GRAMMAR // 5)
 def test_events_that_change_nothing_are_told_from_those_that_do(seed: int) -> None:
     play(seed)
 

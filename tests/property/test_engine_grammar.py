@@ -14,6 +14,7 @@ from app.pql import ast
 from app.pql.printer import to_text
 from tests.property.engine_model import TENANT, Model, Store
 from tests.property.engine_replay import Replay
+from tests.property.examples import WHOLE_GRAMMAR
 from tests.property.pql_strategies import attributes, conditions, event_bodies
 
 SECOND = 1_000
@@ -77,7 +78,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
 
 
 # On a busy machine a single draw may wait for seconds.
-@settings(suppress_health_check=(HealthCheck.too_slow,))
+@settings(max_examples=WHOLE_GRAMMAR, suppress_health_check=(HealthCheck.too_slow,))
 @given(
     texts=definitions(),
     history=histories(),

@@ -21,6 +21,7 @@ from app.pql.checker import check
 from app.pql.parser import parse
 from app.pql.printer import to_text
 from tests.property.engine_model import BASE_MS
+from tests.property.examples import WHOLE_GRAMMAR
 from tests.property.pql_strategies import attributes, conditions, event_bodies
 from tests.property.test_engine_grammar import as_decoded
 
@@ -68,7 +69,7 @@ def nodes(node: Explained) -> Iterator[Explained]:
         yield from nodes(child)
 
 
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=WHOLE_GRAMMAR // 4)
 @given(conditions(), profiles(), st.sampled_from((0, 1, 90_000)), st.booleans())
 def test_an_explanation_is_the_oracles(
     tree: Expr, profile: tuple[dict[str, Any], list[Event]], until_ms: int, is_in: bool
@@ -124,7 +125,7 @@ PARTS = st.recursive(
 )
 
 
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=WHOLE_GRAMMAR // 5)
 @given(PARTS, st.fixed_dictionaries({}, optional={"city": st.just("Oslo"), "age": st.just(30)}))
 def test_what_is_missing_of_simple_conditions_is_enough(text: str, record: dict[str, Any]) -> None:
     text, expr = resolved(parse(text))

@@ -16,6 +16,7 @@ from app.pql.parser import parse
 from app.pql.printer import to_text
 from app.pql.schema import read_schema
 from app.pql.schema_checks import NO_SCHEMAS, Schemas
+from tests.property.examples import WHOLE_GRAMMAR
 from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import (
     attributes,
@@ -65,7 +66,7 @@ WORDS = [
 ]
 NOW_MS = 1_767_607_200_000  # 2026-01-05T10:00:00Z
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-_settings = settings(suppress_health_check=_SLOW)
+_settings = settings(max_examples=WHOLE_GRAMMAR, suppress_health_check=_SLOW)
 
 
 @st.composite

@@ -17,11 +17,12 @@ from app.pql.json_reader import read
 from app.pql.json_writer import write
 from app.pql.parser import parse
 from app.pql.printer import to_text
+from tests.property.examples import WHOLE_GRAMMAR
 from tests.property.pql_places import SEGMENTS
 from tests.property.pql_strategies import conditions, json_values, trees
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-_settings = settings(suppress_health_check=_SLOW)
+_settings = settings(max_examples=WHOLE_GRAMMAR, suppress_health_check=_SLOW)
 _KINDS = (
     *("fnApply", "fieldLookup", "literal", "parameterReference", "varRef", "varDecl"),
     *("select", "quantification", "fnCreate", "set", "x", 1),

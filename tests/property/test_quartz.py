@@ -173,7 +173,7 @@ instants = st.integers(0, 5 * 366 * 86_400 * 10).map(
 )
 
 
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=settings().max_examples // 2)
 @given(expressions(), instants)
 @example("0 0 0 31W * ?", datetime(2026, 4, 29, tzinfo=UTC))
 @example("59 59 23 L * ?", datetime(2026, 4, 30, 23, 59, 59, tzinfo=UTC))
@@ -189,7 +189,7 @@ def test_the_next_firing_is_the_one_that_a_walk_finds(expression: str, after: da
         assert found == int(expected.timestamp() * 1000)
 
 
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=settings().max_examples // 2)
 @given(expressions(), instants)
 def test_firings_follow_each_other_without_end_or_repetition(
     expression: str, after: datetime
