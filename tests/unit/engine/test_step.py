@@ -152,6 +152,15 @@ def test_only_the_newest_events_are_kept() -> None:
     assert len(profile.state.orders) == 2
 
 
+def test_what_no_count_keeps_is_found_behind_what_the_retention_has_passed() -> None:
+    limits = EngineLimits(retention_ms=10_000, retention_events=2)
+    profile = Profile('xEvent[eventType = "a"].count() > 2', limits=limits)
+    profile.event()
+    for at in (20_000, 20_001, 20_002):
+        profile.event(at)
+    assert (profile.members, profile.kept) == (set(), [2])
+
+
 def test_an_event_older_than_all_of_a_full_profile_is_not_kept() -> None:
     profile = Profile(limits=EngineLimits(retention_events=2))
     profile.event(10)
