@@ -10,7 +10,14 @@ from starlette.responses import Response
 
 from app.adapters.http.context import BASE_PATH, PROBLEMS, only_parameters, tenant_of
 from app.adapters.http.errors import json_response
-from app.adapters.http.schemas import PROFILE_SCHEMA, Body, DefinitionBody, Expression, Sandbox
+from app.adapters.http.schemas import (
+    MAX_NUMBER,
+    PROFILE_SCHEMA,
+    Body,
+    DefinitionBody,
+    Expression,
+    Sandbox,
+)
 from app.domain.errors import Conflict
 from app.domain.model import JsonObject
 from app.service.definition_document import expression_document, sandbox_object
@@ -60,7 +67,10 @@ class ConversionBody(DefinitionBody):
 
     id: str | None = Field(default=None, description="That of no definition, if it is sent.")
     ttl_in_days: int | None = Field(
-        default=None, ge=0, description="Sent back; has no meaning, as in earlier versions."
+        default=None,
+        ge=0,
+        le=MAX_NUMBER,
+        description="Sent back; has no meaning, as in earlier versions.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.adapters.http.job_schemas import MAX_SEGMENTS
-from app.adapters.http.schemas import Line, SchemaClass, StrictBody
+from app.adapters.http.schemas import MAX_NUMBER, Line, SchemaClass, StrictBody
 from app.domain.errors import UserError
 from app.domain.export_requests import AskedSegment, ExportRequest
 from app.domain.exports import EventSelection
@@ -165,7 +165,7 @@ class ExportMergePolicy(StrictBody):
     """The policy that governs what is exported."""
 
     id: Line
-    version: int | None = None
+    version: int | None = Field(default=None, ge=-MAX_NUMBER, le=MAX_NUMBER)
 
 
 class ExportEvaluation(StrictBody):

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.adapters.http.problem_schemas import ProblemEntry
-from app.adapters.http.schemas import MAX_IDS, Body, Line, StrictBody
+from app.adapters.http.schemas import MAX_IDS, MAX_NUMBER, Body, Line, StrictBody
 from app.domain.audience_metrics import MetricKind
 from app.service.audience_metrics import ToldMetrics
 
-_MOST = 2**53
 _TOLD: dict[str, Any] = {
     "jobId": "job-77",
     "jobType": "AO",
@@ -31,13 +30,13 @@ _TOLD: dict[str, Any] = {
 class ProfileCount(StrictBody):
     """Of profiles."""
 
-    total_profiles: int = Field(ge=0, le=_MOST)
+    total_profiles: int = Field(ge=0, le=MAX_NUMBER)
 
 
 class RecordCount(StrictBody):
     """Of records."""
 
-    record_count: int = Field(ge=0, le=_MOST)
+    record_count: int = Field(ge=0, le=MAX_NUMBER)
 
 
 class ProfileMetric(StrictBody):

@@ -28,6 +28,9 @@ from app.service.expression_forms import FORMATS
 
 PROFILE_SCHEMA = "_xdm.context.profile"
 MAX_IDS = 100
+MAX_NUMBER = 2**53
+"""Largest whole number that is sent back or stored as it came: any reader of JSON has it exact."""
+
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=128)]

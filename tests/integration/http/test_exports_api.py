@@ -115,6 +115,7 @@ SEGMENT = {"segmentId": "x"}
         ({"schema": None}, "schema"),
         ({"schema": {"name": "other"}}, "schema.name"),
         ({"colour": 1}, "colour"),
+        ({"mergePolicy": {"id": "x", "version": 1 << 64}}, "mergePolicy.version"),
         ({"filter": {"segment": []}}, "filter.segment"),
         ({"filter": {"segments": []}}, "filter.segments"),
         ({"filter": {"segments": [{}]}}, "segmentId"),

@@ -231,10 +231,12 @@ async def test_what_is_not_evaluated_here_is_converted_all_the_same(
 async def test_a_conversion_refuses_what_cannot_be_read(client: httpx.AsyncClient) -> None:
     (of_text,) = faults(await client.post(CONVERSION, json=definition_body("x", "a = ")))
     (of_tree,) = faults(await client.post(CONVERSION, json=body("x", {"nodeType": "x"})))
+    endless = await client.post(CONVERSION, json=definition_body("x", "a", ttlInDays=10**30))
     nameless = await client.post(CONVERSION, json={"expression": as_json(OSLO)})
 
     assert (of_text["line"], of_text["column"]) == (1, 5)
     assert of_tree["pointer"] == "/nodeType"
+    assert "ttlInDays" in refusal(endless, 400, "SEG-INVALID-BODY-400")
     assert "name: Field required" in refusal(nameless, 400, "SEG-INVALID-BODY-400")
 
 
