@@ -14,8 +14,8 @@ import orjson
 from app.domain.errors import InvalidDefinition
 from app.domain.limits import EngineLimits
 from app.domain.model import JsonObject
-from app.engine import consent
 from app.engine.compiler import compile_test
+from app.engine.consent import with_consent
 from app.engine.forms import Segments
 from app.engine.frame import Frame
 from app.engine.history import read_frames
@@ -58,11 +58,12 @@ class Predicate:
         if checked.expr is None or checked.problems:
             problems = tuple(str(problem) for problem in checked.problems)
             raise InvalidDefinition("; ".join(problems), problems)
-        self.reads_events = reads_of(checked.expr).events
-        self._reads_memberships = reads_of(checked.expr).memberships
-        self._holds = compile_test(checked.expr, Segments(ordinals))
+        expr = with_consent(checked.expr) if excludes_opt_out else checked.expr
+        reads = reads_of(expr)
+        self.reads_events = reads.events
+        self._reads_memberships = reads.memberships
+        self._holds = compile_test(expr, Segments(ordinals))
         self._limits = limits
-        self._excludes_opt_out = excludes_opt_out
         self._frame = Frame()
         self.record: JsonObject = {}
 
@@ -86,8 +87,6 @@ class Predicate:
         frame = self._frame
         frame.attributes = self.record = orjson.loads(state.attributes_json)
         frame.members = int.from_bytes(state.members, "little")
-        if self._excludes_opt_out and not consent.has_consented(frame):
-            return False
         frame.now_ms = now_ms
         if self._reads_memberships:
             frame.before, frame.details = frame.members, decode(packed).details
