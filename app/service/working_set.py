@@ -57,11 +57,15 @@ class WorkingSet:
             self._profiles[key] = profile
 
     def glance_at(
-        self, loaded: Mapping[ProfileKey, bytes | None], until_ms: int
+        self,
+        loaded: Mapping[ProfileKey, bytes | None],
+        changing: Collection[ProfileKey],
+        until_ms: int,
     ) -> dict[ProfileKey, bytes | None]:
         """Take what was stored of profiles that nothing but a tally looks at in this batch.
 
         Args:
+            changing: Profiles that the batch is about in any case.
             until_ms: The clock of the batch does not go beyond.
 
         Returns:
@@ -70,7 +74,7 @@ class WorkingSet:
         glances, rest = self._glances, {}
         tags = {tenant: one.stepper.catalogue.tag for tenant, one in self._tenants.items()}
         for key, packed in loaded.items():
-            found = None if packed is None else glance_at_whole(packed)
+            found = None if packed is None or key in changing else glance_at_whole(packed)
             if found is not None and found.is_settled(tags.get(key.tenant, ""), until_ms):
                 glances[key] = found
             else:

@@ -57,10 +57,8 @@ class Batch:
         """Hand over what was stored of profiles; a job that only counts does not unpack all."""
         engine, tally = self.owner.engine, self.work.tally
         if isinstance(tally, SegmentTally) and not self.work.settles:
-            changing = self.work.changing()
-            counted = {key: packed for key, packed in loaded.items() if key not in changing}
-            rest = engine.glance_at(counted, max(self.clock_ms, now_ms))
-            loaded = rest | {key: loaded[key] for key in changing & loaded.keys()}
+            until_ms = max(self.clock_ms, now_ms)
+            loaded = engine.glance_at(loaded, self.work.changing(), until_ms)
         engine.provide_states(loaded)
 
     def missing_events(self) -> list[ProfileKey]:

@@ -180,11 +180,9 @@ class Bench:
         keys = [one.key for one in updates] + (tally.keys if tally else [])
         loaded = {key: self.states.get(key) for key in self.engine.missing_states(keys)}
         if self.glances:
-            changing = {one.key for one in updates}
-            counted = {key: packed for key, packed in loaded.items() if key not in changing}
-            rest = self.engine.glance_at(counted, at)
-            self.glanced = counted.keys() - rest.keys()
-            loaded = {key: packed for key, packed in loaded.items() if key not in self.glanced}
+            rest = self.engine.glance_at(loaded, {one.key for one in updates}, at)
+            self.glanced = loaded.keys() - rest.keys()
+            loaded = rest
         self.engine.provide_states(loaded)
         wanted = self.engine.missing_events(keys)
         self.engine.provide_events({key: self.events.get(key) for key in wanted})
