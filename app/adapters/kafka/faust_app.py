@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterable, Callable
 from typing import Any, cast
 
@@ -52,7 +51,6 @@ def make_app(
     app = FaustApp(
         options.application_id,
         broker=urls,
-        datadir=tempfile.gettempdir(),
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,
