@@ -77,7 +77,7 @@ fmt: setup ## Format the code and mend what can be mended
 	$(BIN)/ruff format $(PATHS)
 
 docs: setup ## Write docs/pql-functions.md anew from the table of functions
-	$(BIN)/python -c 'from app.pql.reference import rendered; print(rendered(), end="")' > docs/pql-functions.md
+	$(BIN)/python -c 'import pathlib, app.pql.reference as page; pathlib.Path("docs/pql-functions.md").write_text(page.rendered(), "utf-8")'
 
 check: setup ## Lint, format, types and import rules; changes nothing
 	$(BIN)/ruff check $(PATHS)
