@@ -196,13 +196,13 @@ def decode(packed: bytes) -> ProfileState:
         raise ConfigurationError(f"a stored profile cannot be read: {error}") from error
 
 
-def whole_part(packed: bytes) -> memoryview | None:
+def whole_part(packed: bytes) -> bytes | None:
     """Return the MessagePack array of a state that is nothing else; None for any other state."""
     if packed[:1] != _VERSION_BYTE or len(packed) < _HEAD_BYTES:
         return None
-    view = memoryview(packed)
-    has_more = _LENGTH.unpack_from(view, 1)[0] != len(view) - _HEAD_BYTES
-    return None if has_more else view[_HEAD_BYTES:]
+    has_more = _LENGTH.unpack_from(packed, 1)[0] != len(packed) - _HEAD_BYTES
+    # Copied, not viewed: for the small states that these are it takes half the time.
+    return None if has_more else packed[_HEAD_BYTES:]
 
 
 def _length_at(view: memoryview, at: int) -> int:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from app.domain.errors import ConfigurationError
-from app.engine.bounds import NEVER
 from app.engine.state_codec import decode, whole_part
 
 
@@ -33,9 +30,14 @@ class StateGlance(msgspec.Struct, array_like=True, gc=False):
     deleted_ms: int
     created: bool
 
-    def ordinals(self) -> Iterable[int]:
-        """Return the segments that the profile ever was in."""
-        return _details_decoder.decode(self.details)
+    def memberships(self) -> tuple[int, tuple[int, ...]]:
+        """Return the bit set of the profile's segments, and the ordinals of those it has left."""
+        members = int.from_bytes(self.members, "little")
+        if members.bit_count() == _entries(self.details):
+            # There is one for each member: those are all.
+            return members, ()
+        ordinals = _details_decoder.decode(self.details)
+        return members, tuple(ordinal for ordinal in ordinals if not members >> ordinal & 1)
 
     def is_settled(self, tag: str, until_ms: int) -> bool:
         """Tell whether it is as the definitions `tag` want it, and time changes nothing till then.
@@ -43,7 +45,15 @@ class StateGlance(msgspec.Struct, array_like=True, gc=False):
         Args:
             until_ms: In epoch milliseconds, inclusive.
         """
-        return self.tag == tag and min(self.dues.values(), default=NEVER) > until_ms
+        return self.tag == tag and (not self.dues or min(self.dues.values()) > until_ms)
+
+
+def _entries(packed: bytes) -> int:
+    """Return how many entries a MessagePack map has; -1 where there are tens of thousands."""
+    head = packed[0]
+    if head & 0xF0 == 0x80:
+        return head & 0x0F
+    return int.from_bytes(packed[1:3], "big") if head == 0xDE else -1
 
 
 _details_decoder = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])

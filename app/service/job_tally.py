@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import orjson
 
 from app.domain.jobs import Counts, JobCounts, JobTask, counts_from_row
 from app.domain.model import JsonObject, ProfileKey
+from app.engine.evaluation import bits
 from app.engine.state_glance import StateGlance
 from app.engine.working import Profile
 from app.service.identity_map import namespaces_of
@@ -89,13 +90,14 @@ class Tally(Protocol):
         ...
 
 
+_Likeness = tuple[int, tuple[int, ...], tuple[str, ...]]
+"""Bit set of the segments that a profile is in, those that it left, namespaces of identities."""
+
+
 class SegmentTally:
     """Counts the members among the profiles of a slice; implements `Tally`.
 
     Profiles that are up to date need not be unpacked for it: `add_stored` takes them.
-
-    Attributes:
-        counts: Of this slice alone.
     """
 
     needs_events = False
@@ -105,8 +107,18 @@ class SegmentTally:
         self.task = task
         self.keys: list[ProfileKey] = []
         self.output: list[bytes] = []
-        self.counts = JobCounts.zero(len(task.segments))
-        self._places = {one.ordinal: place for place, one in enumerate(task.segments)}
+        self._counts = JobCounts.zero(len(task.segments))
+        ordinals = [one.ordinal for one in task.segments]
+        self._segments = dict(zip(ordinals, self._counts.segments, strict=True))
+        self._alike: dict[_Likeness, int] = {}
+
+    @property
+    def counts(self) -> JobCounts:
+        """What was counted of this slice."""
+        alike, self._alike = self._alike, {}
+        for likeness, profiles in alike.items():
+            self._count(likeness, profiles)
+        return self._counts
 
     def begin(self, place: Place) -> None:
         """Counts are the same wherever they are made."""
@@ -114,7 +126,7 @@ class SegmentTally:
     def set_keys(self, found: list[ProfileKey], wanted: list[ProfileKey]) -> None:
         """Take the profiles of the slice, and those among them that can be evaluated."""
         self.keys = wanted
-        self.counts.skipped = len(found) - len(wanted)
+        self._counts.skipped = len(found) - len(wanted)
 
     def finish(self, before: JobProgress, following: int | None) -> JobProgress:
         """Return the counts of all slices so far."""
@@ -124,28 +136,34 @@ class SegmentTally:
 
     def add(self, key: ProfileKey, profile: Profile, oldest: int) -> None:
         """Count one."""
-        self._count(profile.state.details.ordinals(), profile.members, lambda: profile.attributes)
+        members = profile.members
+        ordinals = profile.state.details.ordinals()
+        exited = tuple(ordinal for ordinal in ordinals if not members >> ordinal & 1)
+        self._add(members, exited, lambda: profile.attributes)
 
     def add_stored(self, stored: StateGlance) -> None:
         """Count one that was not unpacked."""
-        members = int.from_bytes(stored.members, "little")
-        self._count(stored.ordinals(), members, lambda: orjson.loads(stored.attributes_json))
+        members, exited = stored.memberships()
+        self._add(members, exited, lambda: orjson.loads(stored.attributes_json))
 
-    def _count(
-        self, ordinals: Iterable[int], members: int, attributes: Callable[[], JsonObject]
+    def _add(
+        self, members: int, exited: tuple[int, ...], attributes: Callable[[], JsonObject]
     ) -> None:
-        self.counts.total += 1
-        namespaces: list[str] | None = None
-        for ordinal in ordinals:
-            place = self._places.get(ordinal)
-            if place is None:
-                continue
-            count = self.counts.segments[place]
-            if not members >> ordinal & 1:
-                count.exited += 1
-                continue
-            count.realized += 1
-            if namespaces is None:
-                namespaces = namespaces_of(attributes())
-            for name in namespaces:
-                count.by_namespace[name] = count.by_namespace.get(name, 0) + 1
+        namespaces = tuple(namespaces_of(attributes())) if members else ()
+        likeness = (members, exited, namespaces)
+        # Most profiles of a slice are like others: each kind is counted segment by segment once.
+        self._alike[likeness] = self._alike.get(likeness, 0) + 1
+        self._counts.total += 1
+
+    def _count(self, likeness: _Likeness, profiles: int) -> None:
+        members, exited, namespaces = likeness
+        segments = self._segments
+        for ordinal in bits(members):
+            if ordinal in segments:
+                count = segments[ordinal]
+                count.realized += profiles
+                for name in namespaces:
+                    count.by_namespace[name] = count.by_namespace.get(name, 0) + profiles
+        for ordinal in exited:
+            if ordinal in segments:
+                segments[ordinal].exited += profiles

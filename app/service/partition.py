@@ -15,7 +15,7 @@ from app.engine.evaluation import Transition
 from app.engine.history import rewrite_frames
 from app.engine.profile import ProfileState, first_order
 from app.engine.working import Profile
-from app.service.job_tally import SegmentTally, Tally
+from app.service.job_tally import Tally
 from app.service.membership import memberships_record
 from app.service.outcome import EventWrite, Outcome
 from app.service.restoration import RESTORED_TAG
@@ -223,11 +223,6 @@ class PartitionEngine(WorkingSet):
     def _look(self, tally: Tally, clock_ms: int) -> None:
         oldest = first_order(clock_ms - self._limits.retention_ms + 1)
         for key in tally.keys:
-            stored = self._glances.get(key)
-            if stored is not None:
-                if stored.created and isinstance(tally, SegmentTally):
-                    tally.add_stored(stored)
-                continue
             profile = self._profiles[key]
             # As in `outdated`.
             profile.was_used = False

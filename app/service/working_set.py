@@ -11,7 +11,6 @@ from app.engine.catalogue import Catalogue
 from app.engine.history import read_frames
 from app.engine.profile import ProfileState, next_due
 from app.engine.state_codec import decode
-from app.engine.state_glance import StateGlance, glance_at_whole
 from app.engine.working import Profile
 from app.service.profile_size import grows, is_oversized, is_unmeasured
 from app.service.tenant_catalogues import TenantCatalogues
@@ -28,7 +27,6 @@ class WorkingSet:
         self._cache_profiles = cache_profiles
         self._tenants: dict[Tenant, TenantCatalogues] = {}
         self._profiles: dict[ProfileKey, Profile] = {}
-        self._glances: dict[ProfileKey, StateGlance] = {}
 
     def set_catalogue(self, tenant: Tenant, catalogue: Catalogue) -> None:
         """Swap the compiled definitions of a tenant; only between two batches."""
@@ -55,31 +53,6 @@ class WorkingSet:
             profile = Profile(ProfileState() if packed is None else decode(packed))
             profile.stored_due_ms = self._due_of(profile)
             self._profiles[key] = profile
-
-    def glance_at(
-        self,
-        loaded: Mapping[ProfileKey, bytes | None],
-        changing: Collection[ProfileKey],
-        until_ms: int,
-    ) -> dict[ProfileKey, bytes | None]:
-        """Take what was stored of profiles that nothing but a tally looks at in this batch.
-
-        Args:
-            changing: Profiles that the batch is about in any case.
-            until_ms: The clock of the batch does not go beyond.
-
-        Returns:
-            Those that the batch may change: they are to be provided.
-        """
-        glances, rest = self._glances, {}
-        tags = {tenant: one.stepper.catalogue.tag for tenant, one in self._tenants.items()}
-        for key, packed in loaded.items():
-            found = None if packed is None or key in changing else glance_at_whole(packed)
-            if found is not None and found.is_settled(tags.get(key.tenant, ""), until_ms):
-                glances[key] = found
-            else:
-                rest[key] = packed
-        return rest
 
     def outdated(self, keys: Iterable[ProfileKey]) -> list[ProfileKey]:
         """Return those whose definitions changed since they were last evaluated.
@@ -132,10 +105,8 @@ class WorkingSet:
         """
         profiles = self._profiles
         found: list[ProfileKey] = []
-        wanted, glances = frozenset(asked), self._glances
+        wanted = frozenset(asked)
         for key in dict.fromkeys(keys):
-            if key in glances:
-                continue
             profile = profiles[key]
             state = profile.state
             if profile.events is None and (
@@ -169,7 +140,6 @@ class WorkingSet:
 
     def _shrink_cache(self) -> None:
         profiles = self._profiles
-        self._glances.clear()
         if not self._cache_profiles:
             profiles.clear()
             return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.work import Work
 from app.domain.model import ProfileKey
+from app.domain.previews import ScannedProfiles
 from app.service.job_tally import SegmentTally
 from app.service.outcome import Outcome
+from app.service.settled import count_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class StreamLimits:
     Attributes:
         max_records, max_bytes: Of one partition's batch.
         full_poll: Records of a poll from which on the worker counts as fully loaded.
-        scan_profiles: Profiles brought to changed definitions in a cycle.
+        scan_profiles: Profiles of a slice of a scan or job at most; one in a cycle.
     """
 
     max_records: int = 2_000
@@ -53,13 +54,21 @@ class Batch:
             keys.extend(self.owner.recovery.published)
         return keys
 
-    def provide_states(self, loaded: Mapping[ProfileKey, bytes | None], now_ms: int) -> None:
-        """Hand over what was stored of profiles; a job that only counts does not unpack all."""
-        engine, tally = self.owner.engine, self.work.tally
-        if isinstance(tally, SegmentTally) and not self.work.settles:
-            until_ms = max(self.clock_ms, now_ms)
-            loaded = engine.glance_at(loaded, self.work.changing(), until_ms)
-        engine.provide_states(loaded)
+    def count_stored(self, tally: SegmentTally, found: ScannedProfiles, now_ms: int) -> None:
+        """Count a slice of a segment job as far as it need not be unpacked.
+
+        Only the rest of it is left for the engine.
+        """
+        owner, work = self.owner, self.work
+        assert work.scan is not None
+        tenant = work.scan.tenant
+        changing = {key.profile_id for key in work.changing() if key.tenant == tenant}
+        until_ms = max(self.clock_ms, now_ms)
+        rest = count_settled(tally, found, tenant, owner.tags[tenant], changing, until_ms)
+        owner.set_scanned(work, list(rest), found.following)
+        work.looked = len(found.ids)
+        missing = owner.engine.missing_states(tally.keys)
+        owner.engine.provide_states({key: rest[key] for key in missing})
 
     def missing_events(self) -> list[ProfileKey]:
         """Return the profiles whose events it needs and the engine has not."""

@@ -10,6 +10,7 @@ from app.adapters.kafka.attempts import Attempts
 from app.adapters.kafka.batches import Batch
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.model import ProfileKey
+from app.service.job_tally import SegmentTally
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,12 @@ class Loading:
     async def load(self, batches: list[Batch], now_ms: int) -> None:
         """Hand every engine what it lacks: three round trips at most, most often one."""
         await self._load_due(batches, now_ms)
-        await self._load_slice(batches)
+        await self._load_slices(batches, now_ms)
         await self._provide(
             batches,
             self._store.states,
             lambda batch: batch.owner.engine.missing_states(batch.keys()),
-            lambda batch, found: batch.provide_states(found, now_ms),
+            lambda batch, found: batch.owner.engine.provide_states(found),
         )
         await self._refuse_oversized(batches)
         for batch in batches:
@@ -102,13 +103,20 @@ class Loading:
         for batch in batches:
             batch.owner.set_due(batch.work, due.get(batch.owner.partition, {}))
 
-    async def _load_slice(self, batches: list[Batch]) -> None:
+    async def _load_slices(self, batches: list[Batch], now_ms: int) -> None:
         for batch in batches:
-            owner, scan = batch.owner, batch.work.scan
+            owner, scan, tally = batch.owner, batch.work.scan, batch.work.tally
             if scan is None:
                 continue
-            call = partial(self._store.scan, owner.partition, scan.tenant, scan.start, scan.limit)
-            owner.set_scanned(batch.work, *await self._attempts.redis(call, batches))
+            asked = (owner.partition, scan.tenant, scan.start, scan.limit)
+            if isinstance(tally, SegmentTally):
+                stored = await self._attempts.redis(partial(self._store.stored, *asked), batches)
+                batch.loaded_bytes += stored.size_bytes
+                count = partial(batch.count_stored, tally, stored, now_ms)
+                self._attempts.engine(batch, count)
+            else:
+                found = await self._attempts.redis(partial(self._store.scan, *asked), batches)
+                owner.set_scanned(batch.work, *found)
 
     async def _cut_slices(self, batches: list[Batch]) -> None:
         """Bound what is loaded and published of the slice of an export."""

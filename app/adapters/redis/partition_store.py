@@ -17,9 +17,11 @@ from redis.exceptions import NoScriptError
 from app.adapters.redis.commits import Argument, Commit, commit_arguments
 from app.adapters.redis.connection import redis_errors
 from app.adapters.redis.keys import PartitionKeys, profile_of, sample_hash
+from app.adapters.redis.profile_scan import RedisProfileScan
 from app.adapters.redis.scripts import BEGIN_RECOVERY, CLAIM, COMMIT, RESTORE
 from app.domain.errors import ConfigurationError, Fenced
 from app.domain.model import ProfileKey, Tenant
+from app.domain.previews import ScannedProfiles
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class RedisPartitionStore:
 
     def __init__(self, redis: Redis, prefix: str = "seg") -> None:
         self._redis = redis
+        self._profiles = RedisProfileScan(redis, prefix)
         self._prefix = prefix
         self._keys: dict[int, PartitionKeys] = {}
 
@@ -200,36 +203,15 @@ class RedisPartitionStore:
     async def scan(
         self, partition: int, tenant: Tenant, start: int, limit: int
     ) -> tuple[list[ProfileKey], int | None]:
-        """Return the next profiles of a tenant by the hash of their ids.
+        """Return the next profiles by the hash of their ids, see `RedisProfileScan.ids`."""
+        ids, following = await self._profiles.ids(partition, tenant, start, limit)
+        return [ProfileKey(tenant, one) for one in ids], following
 
-        Args:
-            partition: Which one.
-            tenant: Whose profiles.
-            start: The smallest hash wanted.
-            limit: Number of profiles, at least 1.
-
-        Returns:
-            The profiles, and the hash to go on from; None where there are no more. Those that have
-            this hash are left for the next call, so that each is returned once.
-        """
-        key = self.keys(partition).profiles(tenant)
-        while True:
-            with redis_errors():
-                # Not by its own method, which makes texts of the scores again.
-                asked = (key, start, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
-                call: Any = self._redis.execute_command
-                found = _pairs(await call("ZRANGEBYSCORE", *asked))
-            following = int(found[limit][1]) if len(found) > limit else None
-            if following != start:
-                break
-            # All of them have one hash: the next call would begin where this one did.
-            limit *= 2
-        keys = [
-            ProfileKey(tenant, name.decode())
-            for name, score in found[:limit]
-            if int(score) != following
-        ]
-        return keys, following
+    async def stored(
+        self, partition: int, tenant: Tenant, start: int, limit: int
+    ) -> ScannedProfiles:
+        """Return the same profiles with their packed states."""
+        return await self._profiles.profiles(partition, tenant, start, limit, with_events=False)
 
     async def commit(self, commits: Sequence[Commit]) -> list[int | Fenced | None]:
         """Write the batches of several partitions in one round trip.
@@ -301,14 +283,6 @@ class RedisPartitionStore:
         for arguments in calls:
             pipe.execute_command("EVALSHA", digest, *arguments)
         return await pipe.execute(raise_on_error=False)
-
-
-def _pairs(answer: Any) -> Sequence[tuple[bytes, Any]]:
-    """Return members with scores; protocol 2 has them one after the other."""
-    if answer and not isinstance(answer[0], list):
-        return list(zip(answer[::2], answer[1::2], strict=True))
-    found: Sequence[tuple[bytes, Any]] = answer
-    return found
 
 
 def _head(score: bytes) -> int | None:

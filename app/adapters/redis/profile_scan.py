@@ -35,7 +35,7 @@ class RedisProfileScan:
     ) -> ScannedProfiles:
         """Return about `limit` profiles from a hash on, state and events of one instant."""
         keys = self._keys(partition)
-        ids, following = await self._ids(keys.profiles(tenant), start, limit)
+        ids, following = await self.ids(partition, tenant, start, limit)
         if not ids:
             return ScannedProfiles((), (), (), following, 0)
         columns = await self._columns(keys, tenant, ids, with_events=with_events)
@@ -43,8 +43,22 @@ class RedisProfileScan:
         frames = columns[1] if with_events else ()
         return ScannedProfiles(ids, columns[0], frames, following, size)
 
-    async def _ids(self, key: str, start: int, limit: int) -> tuple[list[str], int | None]:
-        """Return ids by hash, and the hash to go on from; those that have it are left for then."""
+    async def ids(
+        self, partition: int, tenant: Tenant, start: int, limit: int
+    ) -> tuple[list[str], int | None]:
+        """Return the next profile ids of a tenant by their hash.
+
+        Args:
+            partition: Which one.
+            tenant: Whose profiles.
+            start: The smallest hash wanted.
+            limit: Number of profiles, at least 1.
+
+        Returns:
+            The ids, and the hash to go on from; None where there are no more. Those that have this
+            hash are left for the next call, so that each is returned once.
+        """
+        key = self._keys(partition).profiles(tenant)
         while True:
             with redis_errors():
                 found: Any = await self._redis.zrangebyscore(key, start, "+inf", 0, limit + 1)
@@ -55,6 +69,7 @@ class RedisProfileScan:
             following = sample_hash(ids.pop())
             if following != start:
                 break
+            # All of them have one hash: the next call would begin where this one did.
             limit *= 2
         while ids and sample_hash(ids[-1]) == following:
             ids.pop()

@@ -27,6 +27,14 @@ def store(redis, names):
     return RedisPartitionStore(redis, names.redis_key_prefix)
 
 
+@pytest.fixture
+def hashes(monkeypatch):
+    """Hash of the ids, to be put in: hashes of equal value cannot be had otherwise."""
+    found: dict[str, int] = {}
+    monkeypatch.setattr("app.adapters.redis.profile_scan.sample_hash", found.__getitem__)
+    return found
+
+
 async def put(redis, store, hashes):
     await redis.zadd(store.keys(0).profiles(TENANT), hashes)
 
@@ -52,15 +60,18 @@ async def test_slices_are_everything_once_in_the_order_of_the_hash(redis, store)
     assert sizes == [16] * 6 + [4]
 
 
-async def test_a_slice_that_ends_with_the_last_profile_is_the_last(redis, store):
-    await put(redis, store, {"a": 1, "b": 2})
+async def test_a_slice_that_ends_with_the_last_profile_is_the_last(redis, store, hashes):
+    hashes |= {"a": 1, "b": 2}
+    await put(redis, store, hashes)
     assert await everything(store, 2) == (["a", "b"], [2])
-    await put(redis, store, {"c": (1 << 52) - 1})
+    hashes["c"] = (1 << 52) - 1
+    await put(redis, store, hashes)
     assert await everything(store, 2) == (["a", "b", "c"], [2, 1])
 
 
-async def test_each_is_returned_once_where_hashes_are_equal(redis, store):
-    await put(redis, store, {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9})
+async def test_each_is_returned_once_where_hashes_are_equal(redis, store, hashes):
+    hashes |= {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9}
+    await put(redis, store, hashes)
     for limit in (1, 2, 3, 4):
         found, _ = await everything(store, limit)
         assert found == list("abcde")
@@ -70,9 +81,8 @@ async def test_without_profiles_there_is_one_empty_slice(redis, store):
     assert await store.scan(0, TENANT, 0, 10) == ([], None)
 
 
-async def test_a_reader_without_scores_goes_the_same_way(redis, store, names, monkeypatch):
-    hashes = {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9}
-    monkeypatch.setattr("app.adapters.redis.profile_scan.sample_hash", hashes.__getitem__)
+async def test_a_reader_of_states_goes_the_same_way(redis, store, names, hashes):
+    hashes |= {"a": 1, "b": 5, "c": 5, "d": 5, "e": 9}
     await put(redis, store, hashes)
     for name in "abde":
         await redis.set(store.keys(0).state(ProfileKey(TENANT, name)), name)

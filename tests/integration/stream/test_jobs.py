@@ -259,14 +259,14 @@ async def test_an_origin_starts_one_job(lone):
 
 
 async def test_a_profile_that_the_engine_fails_on_is_skipped_and_said(lone, monkeypatch):
-    count = SegmentTally._count
+    add = SegmentTally._add
 
-    def failing(self, ordinals, members, attributes):
+    def failing(self, members, exited, attributes):
         if attributes()["age"] == 41:
             raise RuntimeError("told to fail")
-        count(self, ordinals, members, attributes)
+        add(self, members, exited, attributes)
 
-    monkeypatch.setattr(SegmentTally, "_count", failing)
+    monkeypatch.setattr(SegmentTally, "_add", failing)
     async with lone.working():
         await slow(lone, 30)
         await lone.send(("p-7", {"attributes": {"age": 41}}))

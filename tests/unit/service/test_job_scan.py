@@ -16,7 +16,12 @@ from app.domain.model import (
     SegmentDefinition,
     Tenant,
 )
+from app.domain.previews import ScannedProfiles
 from app.engine.catalogue import Catalogue, compile_catalogue
+from app.engine.profile import ProfileState
+from app.engine.state_codec import encode
+from app.engine.state_glance import glance
+from app.engine.tables import Detail
 from app.service.backfill import HASHES, Suspects
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
@@ -24,6 +29,7 @@ from app.service.job_tally import JobProgress, SegmentTally, Tally
 from app.service.outcome import Outcome
 from app.service.partition import PartitionEngine
 from app.service.restoration import restored_state
+from app.service.settled import count_settled
 
 TENANT, OTHER = Tenant("o", "s"), Tenant("o", "t")
 AT = 1_767_607_200_000
@@ -171,18 +177,17 @@ class Bench:
 
     def __init__(self, *, glances: bool) -> None:
         self.engine = PartitionEngine(LIMITS)
+        self.tag = ""
         self.glances = glances
         self.glanced: set[ProfileKey] = set()
         self.states: dict[ProfileKey, bytes | None] = {}
         self.events: dict[ProfileKey, bytes | None] = {}
 
     def apply(self, *updates: ProfileUpdate, tally: Tally | None = None, at: int = AT) -> Outcome:
+        if self.glances and isinstance(tally, SegmentTally):
+            self.count_settled(tally, {one.key.profile_id for one in updates}, at)
         keys = [one.key for one in updates] + (tally.keys if tally else [])
         loaded = {key: self.states.get(key) for key in self.engine.missing_states(keys)}
-        if self.glances:
-            rest = self.engine.glance_at(loaded, {one.key for one in updates}, at)
-            self.glanced = loaded.keys() - rest.keys()
-            loaded = rest
         self.engine.provide_states(loaded)
         wanted = self.engine.missing_events(keys)
         self.engine.provide_events({key: self.events.get(key) for key in wanted})
@@ -192,6 +197,19 @@ class Bench:
             kept = b"" if write is None or write.replace else self.events.get(key) or b""
             self.events[key] = None if write is None else kept + write.frames
         return outcome
+
+    def define(self, one: Catalogue) -> None:
+        self.engine.set_catalogue(TENANT, one)
+        self.tag = one.tag
+
+    def count_settled(self, tally: SegmentTally, changing: set[str], at: int) -> None:
+        """Count what need not be unpacked, and leave the rest to the engine."""
+        ids = [one.profile_id for one in tally.keys]
+        states = [self.states.get(one) for one in tally.keys]
+        found = ScannedProfiles(ids, states, (), None, 0)
+        rest = count_settled(tally, found, TENANT, self.tag, changing, at)
+        self.glanced = set(tally.keys) - rest.keys()
+        tally.keys = list(rest)
 
 
 @pytest.fixture(params=[False, True], ids=["unpacked", "glanced at"])
@@ -205,7 +223,7 @@ def key(name: str) -> ProfileKey:
 
 def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch(bench):
     text = 'CHAIN(xEvent, timestamp, [X: WHAT(eventType = "buy") WHEN(< 1 hours before now)])'
-    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1), text=text))
+    bench.define(catalogue("2-b", ("adult", 1), text=text))
     bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, event=bought, event_ms=AT - 1))
     for at, expected in ((AT, (1, 0)), (AT + 7_200_000, (0, 1))):
@@ -218,7 +236,7 @@ def test_a_profile_is_counted_at_the_clock_and_the_definitions_of_its_batch(benc
 
 
 def test_a_profile_that_did_not_change_is_not_written(bench):
-    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    bench.define(catalogue("2-b", ("adult", 1)))
     person = {"age": 40, "identityMap": {"email": [{"id": "x"}, {"id": "y"}], "none": []}}
     bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, attributes=person))
     tally = SegmentTally(task())
@@ -229,7 +247,7 @@ def test_a_profile_that_did_not_change_is_not_written(bench):
 
 
 def test_an_update_in_the_same_batch_comes_first(bench):
-    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    bench.define(catalogue("2-b", ("adult", 1)))
     for name in ("a", "b"):
         bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
     tally = SegmentTally(task())
@@ -241,7 +259,7 @@ def test_an_update_in_the_same_batch_comes_first(bench):
 
 
 def test_a_restored_profile_is_counted_as_it_was_published(bench):
-    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1)))
+    bench.define(catalogue("2-b", ("adult", 1)))
     bench.states[key("a")] = restored_state({0: Membership("realized", AT, 3)})
     tally = SegmentTally(task())
     tally.set_keys([key("a")], [key("a")])
@@ -253,10 +271,10 @@ def test_a_restored_profile_is_counted_as_it_was_published(bench):
 def test_who_is_not_as_the_definitions_want_or_may_change_by_time_is_unpacked():
     text = 'xEvent[eventType = "buy" and timestamp occurs < 1 hours before now].count() > 0'
     bench = Bench(glances=True)
-    bench.engine.set_catalogue(TENANT, catalogue("1-a", ("adult", 1), text=text))
+    bench.define(catalogue("1-a", ("adult", 1), text=text))
     old = ProfileUpdate(key("old"), Origin("t", 0, 1), AT, attributes={"age": 40})
     bench.apply(old)
-    bench.engine.set_catalogue(TENANT, catalogue("2-b", ("adult", 1), text=text))
+    bench.define(catalogue("2-b", ("adult", 1), text=text))
     bought = {"eventType": "buy", "timestamp": "2026-01-05T10:00:00Z"}
     bench.apply(ProfileUpdate(key("due"), Origin("t", 0, 2), AT, event=bought, event_ms=AT - 1))
     bench.apply(ProfileUpdate(key("settled"), Origin("t", 0, 3), AT, attributes={"age": 40}))
@@ -273,3 +291,31 @@ def test_who_is_not_as_the_definitions_want_or_may_change_by_time_is_unpacked():
         assert {one.profile_id for one in bench.glanced} - {"gone"} == glanced
         (count,) = tally.counts.segments
         assert (tally.counts.total, count.realized, count.exited) == (3, *expected)
+
+
+def test_a_stored_profile_that_cannot_be_counted_is_left_to_the_engine():
+    bench = Bench(glances=True)
+    bench.define(catalogue("2-b", ("adult", 1)))
+    for name in ("a", "b"):
+        bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
+    states = [
+        bench.states[key("a")],
+        b"\x02torn",
+        encode(ProfileState("2-b", b"{", members=b"\1", created=True)),
+    ]
+    tally = SegmentTally(task())
+    found = ScannedProfiles(["a", "torn", "no-json"], states, (), None, 0)
+    rest = count_settled(tally, found, TENANT, "2-b", set(), AT)
+    assert rest == {key("torn"): states[1], key("no-json"): states[2]}
+    assert tally.counts == JobCounts([SegmentCount(1)], 1)
+
+
+@pytest.mark.parametrize("memberships", [1, 15, 16, 40])
+def test_what_a_profile_was_in_is_told_from_what_it_is_in(memberships):
+    state = ProfileState("2-b", b"{}", created=True)
+    for ordinal in range(memberships):
+        state.details[ordinal] = Detail(AT, 1)
+    for left in ((), (memberships - 1,)):
+        bits = sum(1 << ordinal for ordinal in range(memberships) if ordinal not in left)
+        state.members = bits.to_bytes(8, "little")
+        assert glance(encode(state)).memberships() == (bits, left)
