@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -14,15 +15,19 @@ from tests.services import LocalKafka, LocalRedis
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(120)]
 
 
-async def test_a_worker_whose_reader_breaks_ends_with_a_failure(
-    kafka: LocalKafka, redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def bus(kafka: LocalKafka, redis_server: LocalRedis) -> AsyncIterator[Bus]:
     bus = Bus(kafka.bootstrap, redis_server.url)
     await bus.create_topics()
+    yield bus
+    await bus.close()
+
+
+async def test_a_worker_whose_reader_breaks_ends_with_a_failure(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker = bus.worker()
-    task = asyncio.create_task(worker.run())
-    try:
-        await eventually(lambda: len(worker.stream.owners) == 2 and not worker.problems())
+    async with bus.task_of(worker, {0, 1}) as task:
 
         async def broken(*arguments: object) -> None:
             raise RuntimeError("the reader is broken")
@@ -32,11 +37,6 @@ async def test_a_worker_whose_reader_breaks_ends_with_a_failure(
         # A rebalance that was under way assigns partitions to the worker that is ending.
         worker.assignment.assigned([0, 1])
         status = await asyncio.wait_for(asyncio.shield(task), 40)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await worker._redis.aclose()
-        await bus.close()
     assert status == 1
 
 
@@ -45,10 +45,8 @@ class Ended(Exception):
 
 
 async def test_a_worker_that_hangs_while_it_ends_is_ended(
-    kafka: LocalKafka, redis_server: LocalRedis, monkeypatch: pytest.MonkeyPatch
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bus = Bus(kafka.bootstrap, redis_server.url)
-    await bus.create_topics()
     worker = bus.worker()
     close = worker.assignment.close
     released = asyncio.Event()
@@ -63,18 +61,19 @@ async def test_a_worker_that_hangs_while_it_ends_is_ended(
     def ended(status: int) -> None:
         raise Ended(status)
 
+    async def ends() -> None:
+        async with bus.task_of(worker, {0, 1}) as task:
+            worker.stop()
+            await asyncio.wait([task], timeout=20)
+            assert task.done()
+
     monkeypatch.setattr(worker.assignment, "close", hanging)
     monkeypatch.setattr(worker_module, "_SHUT_DOWN_S", 0.5)
     monkeypatch.setattr("os._exit", ended)
-    task = asyncio.create_task(worker.run())
     try:
-        await eventually(lambda: len(worker.stream.owners) == 2 and not worker.problems())
-        worker.stop()
         with pytest.raises(Ended, match="1"):
-            await asyncio.wait_for(asyncio.shield(task), 20)
+            await ends()
     finally:
         released.set()
-        (ending,) = (one for one in asyncio.all_tasks() if one.get_name() == "shut-down")
-        await ending
-        await worker._redis.aclose()
-        await bus.close()
+        tasks = [one for one in asyncio.all_tasks() if one.get_name() == "shut-down"]
+        await asyncio.gather(*tasks)

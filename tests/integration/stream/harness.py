@@ -29,6 +29,7 @@ from tests.services import Names
 SANDBOX = "prod"
 SESSION_MS = 6_000
 _OWNED_S = 60.0
+_STOPPED_S = 40.0
 
 
 async def eventually(check, timeout=20.0):
@@ -149,17 +150,29 @@ class Bus:
     async def running(self, worker=None, ready=None, **changes):
         """Run a worker in this process until the block ends."""
         worker = worker or self.worker(**changes)
+        wanted = set(range(self.partitions)) if ready is None else set(ready)
+        async with self.task_of(worker, wanted):
+            yield worker
+
+    @asynccontextmanager
+    async def task_of(self, worker, wanted):
+        """Run a worker as a task, and end it whatever the block does with it.
+
+        A loop with a worker in it cannot be closed: Faust's agents heed no cancellation.
+        """
         task = asyncio.create_task(worker.run())
         try:
-            wanted = set(range(self.partitions)) if ready is None else set(ready)
             if wanted:
                 # A member that the broker lost sight of joins again after its session has run out.
                 await eventually(lambda: task.done() or owned(worker) >= wanted, _OWNED_S)
-            yield worker
+            yield task
         finally:
             worker.stop()
-            await asyncio.wait_for(asyncio.shield(task), 40)
+            done, _ = await asyncio.wait([task], timeout=_STOPPED_S)
             await worker._redis.aclose()
+            assert done, f"the worker does not stop: {asyncio.all_tasks()}"
+            # What it ended with, if nobody asked before.
+            await task
 
     @asynccontextmanager
     async def producer(self, **options):

@@ -89,14 +89,11 @@ async def rest(reading):
 
 async def test_a_worker_stops_without_an_answer_of_kafka(own_kafka, bus):
     worker = bus.worker()
-    running = asyncio.create_task(worker.run())
-    await eventually(lambda: running.done() or owned(worker) == {0})
-    async with frozen(own_kafka):
-        worker.stop()
-        done, _ = await asyncio.wait({running}, timeout=30)
-    assert done
-    await running
-    await worker._redis.aclose()
+    async with bus.task_of(worker, {0}) as running:
+        async with frozen(own_kafka):
+            worker.stop()
+            done, _ = await asyncio.wait({running}, timeout=30)
+        assert done
 
 
 async def test_a_worker_whose_kafka_goes_away_while_it_starts_waits_for_it(own_kafka, bus):
