@@ -35,6 +35,8 @@ structlog.configure(
 # compiler. A broker that lives for minutes spends more time in it than it ever saves.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
+pytest_plugins = ["tests.watchdog"]
+
 _LIVE = {"redis", "kafka", "e2e", "bench", "loopback"}
 _GUARDED = ("connect", "connect_ex", "bind", "sendto")
 

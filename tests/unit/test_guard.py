@@ -1,4 +1,4 @@
-"""The no-network guard catches what it should: run in a pytest of its own."""
+"""The guards of all tests catch what they should: run in a pytest of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def test_connects():
 """
 
 
+_HANGS = """
+import asyncio, contextlib
+async def test_leaves_a_task():
+    async def stubborn():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(100)
+    task = asyncio.create_task(stubborn(), name="left behind")
+    await asyncio.sleep(0)
+"""
+
+
 @pytest.mark.parametrize(("marker", "status"), [("", 1), ("import pytest\n@pytest.mark.redis", 0)])
 def test_network_use_fails_unmarked_tests_even_when_swallowed(tmp_path, marker, status):
     (tmp_path / "conftest.py").write_text(
@@ -26,23 +38,32 @@ def test_network_use_fails_unmarked_tests_even_when_swallowed(tmp_path, marker, 
     )
     (tmp_path / "test_it.py").write_text(_SWALLOWS.format(marker=marker))
 
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            f"--rootdir={_ROOT}",
-            f"-c{_ROOT}/pyproject.toml",
-            "-p",
-            "no:cacheprovider",
-            str(tmp_path),
-        ],
+    result = run(tmp_path)
+
+    assert result.returncode == status, result.stdout
+    assert ("used the network without a marker" in result.stdout) == bool(status)
+
+
+def test_a_process_whose_test_does_not_end_is_ended(tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "from tests import watchdog\nfrom tests.watchdog import *\nwatchdog.SPARE_S = 0.5\n"
+    )
+    (tmp_path / "test_it.py").write_text(_HANGS)
+
+    result = run(tmp_path)
+
+    assert result.returncode == 1
+    assert "test_leaves_a_task did not end within 1 s" in result.stderr
+    assert "left behind" in result.stderr
+
+
+def run(tests: Path) -> subprocess.CompletedProcess[str]:
+    options = ["-q", f"--rootdir={_ROOT}", f"-c{_ROOT}/pyproject.toml", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tests)],
         cwd=_ROOT,
         capture_output=True,
         text=True,
         check=False,
+        timeout=100,
     )
-
-    assert result.returncode == status, result.stdout
-    assert ("used the network without a marker" in result.stdout) == bool(status)

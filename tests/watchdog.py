@@ -1,0 +1,54 @@
+"""Ends a test process in which a test does not end: CI would otherwise wait until it is killed.
+
+pytest-timeout raises in the test, which then has to end; where a task of it heeds no cancellation,
+closing its loop waits for ever. Ended this way, the test counts as crashed and the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import os
+import threading
+from collections.abc import Generator
+
+import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
+
+SPARE_S = 60.0
+"""What a test has to end in after its timeout, and what its fixtures have."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Give the test its timeout and some time."""
+    mark = item.get_closest_marker("timeout")
+    timeout = mark.args[0] if mark is not None else item.config.getini("timeout")
+    yield from _watched(item, float(timeout) + SPARE_S)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Give the fixtures some time."""
+    yield from _watched(item, 2 * SPARE_S)
+
+
+def _watched(item: pytest.Item, seconds: float) -> Generator[None]:
+    timer = threading.Timer(seconds, _give_up, (item, seconds))
+    timer.daemon = True
+    timer.start()
+    try:
+        return (yield)
+    finally:
+        timer.cancel()
+
+
+def _give_up(item: pytest.Item, seconds: float) -> None:
+    # Where the process was started, not what pytest captures: nobody will print that any more.
+    file = item.config.stash[fault_handler_stderr_fd_key]
+    text = f"\n{item.nodeid} did not end within {seconds:.0f} s; what it waits for:\n"
+    tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]
+    os.write(file, (text + "".join(f"{task}\n" for task in tasks)).encode())
+    faulthandler.dump_traceback(file)
+    os._exit(1)
