@@ -15,7 +15,7 @@ import httpx
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from app.adapters.http.application import Parts, create_application
+from app.adapters.http.application import Parts
 from app.adapters.http.auth import Authenticator, CredentialsFile
 from app.adapters.http.background import redis_check
 from app.adapters.http.definitions import now_ms
@@ -54,6 +54,7 @@ from app.service.profiles import Profiles
 from app.service.scheduled_jobs import ScheduledJobs
 from app.service.schedules import Schedules
 from app.service.search import Search
+from tests.integration.http.shared_application import shared_application
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
 AUDIENCES = "/data/core/ups/audiences"
@@ -246,7 +247,7 @@ async def running_plane(
             **imports,
         )
     )
-    application = create_application(
+    application = shared_application(
         Parts(
             authenticator=Authenticator([CredentialsFile(path)]),
             definitions=definitions,
@@ -282,8 +283,7 @@ async def running_plane(
             metrics=metrics,
             checks={"redis": redis_check(redis)},
             background=nothing(),
-        ),
-        "0",
+        )
     )
     plane = Plane(
         redis,
