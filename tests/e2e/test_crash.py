@@ -77,3 +77,5 @@ async def test_a_worker_that_hangs_while_it_ends_is_ended(
         released.set()
         tasks = [one for one in asyncio.all_tasks() if one.get_name() == "shut-down"]
         await asyncio.gather(*tasks)
+        # It went on with Redis after it was given up.
+        await worker._redis.aclose()
