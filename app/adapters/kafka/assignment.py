@@ -103,12 +103,7 @@ class Assignment:
             del self._stream.owners[owner.partition]
             return
         successor = self._lease(owner.partition)
-        successor.poison = owner.poison
-        successor.alone_until = owner.alone_until
-        successor.alone_size = owner.alone_size
-        successor.bad_timers = owner.bad_timers
-        successor.is_timer_suspect = owner.is_timer_suspect
-        successor.suspects = owner.suspects
+        successor.suspicion = owner.suspicion
         delay = self._fenced_retry_s if isinstance(error, Fenced) else _UNAVAILABLE_RETRY_S
         closing = asyncio.create_task(_stop_publisher(owner))
         self._closing.add(closing)

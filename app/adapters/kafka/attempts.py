@@ -49,7 +49,7 @@ class Attempts:
         except Exception:
             logger.exception("partition %d: evaluating failed", batch.owner.partition)
             batch.is_failed = True
-            batch.owner.isolate(batch.work)
+            batch.owner.suspicion.blame(batch.work)
             self._lose(batch.owner, Unavailable("evaluating a batch failed"))
             return None
         finally:

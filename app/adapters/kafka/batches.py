@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.adapters.kafka.owner import Owner
+from app.adapters.kafka.slices import set_scanned
 from app.adapters.kafka.work import Work
 from app.domain.model import ProfileKey
 from app.domain.previews import ScannedProfiles
@@ -65,7 +66,7 @@ class Batch:
         changing = {key.profile_id for key in work.changing() if key.tenant == tenant}
         until_ms = max(self.clock_ms, now_ms)
         rest = count_settled(tally, found, tenant, owner.tags[tenant], changing, until_ms)
-        owner.set_scanned(work, list(rest), found.following)
+        set_scanned(owner, work, list(rest), found.following)
         work.looked = len(found.ids)
         missing = owner.engine.missing_states(tally.keys)
         owner.engine.provide_states({key: rest[key] for key in missing})

@@ -8,6 +8,7 @@ from functools import partial
 
 from app.adapters.kafka.attempts import Attempts
 from app.adapters.kafka.batches import Batch
+from app.adapters.kafka.slices import cut_slice, set_scanned
 from app.adapters.redis.partition_store import RedisPartitionStore
 from app.domain.model import ProfileKey
 from app.service.job_tally import SegmentTally
@@ -97,7 +98,7 @@ class Loading:
                 until[batch.owner.partition] = clock_ms
         if not until:
             return
-        is_alone = any(batch.owner.is_timer_suspect for batch in batches)
+        is_alone = any(batch.owner.suspicion.is_timer_suspect for batch in batches)
         limit = 1 if is_alone else TIMER_SLICE
         due = await self._attempts.redis(lambda: self._store.due(until, limit), batches)
         for batch in batches:
@@ -116,7 +117,7 @@ class Loading:
                 self._attempts.engine(batch, count)
             else:
                 found = await self._attempts.redis(partial(self._store.scan, *asked), batches)
-                owner.set_scanned(batch.work, *found)
+                set_scanned(owner, batch.work, *found)
 
     async def _cut_slices(self, batches: list[Batch]) -> None:
         """Bound what is loaded and published of the slice of an export."""
@@ -132,4 +133,4 @@ class Loading:
                 load = partial(self._store.event_bytes, owner.partition, keys)
                 of_events = await self._attempts.redis(load, batches)
                 sizes = [one + other for one, other in zip(sizes, of_events, strict=True)]
-            owner.cut(batch.work, dict(zip(keys, sizes, strict=True)))
+            cut_slice(batch.work, dict(zip(keys, sizes, strict=True)))

@@ -26,18 +26,17 @@ from app.adapters.kafka.records import (
     with_batch_headers,
 )
 from app.adapters.kafka.recovery import Recovery
+from app.adapters.kafka.suspicion import Suspicion
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.update_fields import InputRecord
 from app.adapters.kafka.work import Work, not_applied, too_large
 from app.adapters.redis.commits import Argument, Commit
-from app.adapters.redis.keys import sample_hash
 from app.domain.errors import InvalidUpdate
 from app.domain.model import Origin, ProfileKey, Tenant
 from app.engine.catalogue import Catalogue
-from app.service.backfill import Backfill, Slice, Suspects
+from app.service.backfill import Backfill, Slice
 from app.service.export_scan import ExportTally
 from app.service.job_scan import PartitionJobs
-from app.service.job_tally import Place
 from app.service.outcome import Outcome
 from app.service.partition import PartitionEngine
 from app.service.profile_size import refused
@@ -61,15 +60,10 @@ class Owner:
         dirty: Further fields of Redis' hash that the next batch writes.
         published_sequence: Of the last batch whose output and offset the group knows.
         tags: Catalogue version in the engine, by tenant.
-        poison: Input offsets that the engine failed on.
-        alone_until, alone_size: Up to this offset, batches have so many records at most: halved
-            at each failure until one record is left.
-        is_timer_suspect: Whether the engine failed on timers: they then fire one by one.
-        bad_timers: Timers that the engine failed on; dropped when they are due.
         backfill: How far the profiles have been brought to the definitions.
         jobs: How far the segment and export jobs are.
         is_job_next: Whose turn it is, where both have profiles to look at.
-        suspects: Profiles of a scan or job that the engine failed on.
+        suspicion: What the engine failed on, or may have.
         in_flight: Batches read that did not arrive yet.
         polled_in_cycle: Number of the stream's cycle when the last of them was read.
         progress_at: Monotonic clock of the last commit, or of becoming ready.
@@ -98,15 +92,10 @@ class Owner:
     published_sequence: int = 0
     unflushed_since: float | None = None
     tags: dict[Tenant, str] = field(default_factory=dict)
-    poison: set[int] = field(default_factory=set)
-    bad_timers: set[ProfileKey] = field(default_factory=set)
-    alone_until: int = -1
-    alone_size: int = 1
-    is_timer_suspect: bool = False
     backfill: Backfill = field(default_factory=Backfill)
     jobs: PartitionJobs = field(default_factory=lambda: PartitionJobs(ExportTally))
     is_job_next: bool = False
-    suspects: Suspects = field(default_factory=Suspects)
+    suspicion: Suspicion = field(default_factory=Suspicion)
     in_flight: int = 0
     polled_in_cycle: int = 0
     progress_at: float = 0.0
@@ -152,7 +141,7 @@ class Owner:
         """Whether due timers join this batch."""
         if work.settles or work.scans_alone:
             return False
-        return not (work.records and self.offset < self.alone_until)
+        return not (work.records and self.suspicion.is_at(self.offset))
 
     @property
     def may_scan(self) -> bool:
@@ -161,72 +150,17 @@ class Owner:
             (self.backfill.is_waiting or self.jobs.is_waiting)
             and self.is_ready
             and self.recovery is None
-            and self.offset >= self.alone_until
+            and not self.suspicion.is_at(self.offset)
         )
-
-    def set_scanned(self, work: Work, keys: list[ProfileKey], following: int | None) -> None:
-        """Add the profiles of its slice to a batch, but for those that the engine failed on."""
-        work.looked = len(keys)
-        work.following = following
-        wanted = [key for key in keys if key not in self.suspects.bad]
-        if work.tally is not None:
-            work.found = keys
-            work.tally.set_keys(keys, wanted)
-        else:
-            work.scanned = wanted
-
-    def cut(self, work: Work, sizes: dict[ProfileKey, int]) -> None:
-        """Shorten the slice of a job to the bytes that it may have.
-
-        Profiles whose ids have one hash stay together: the next slice begins with a hash.
-        """
-        tally = work.tally
-        assert tally is not None
-        taken, last = 0, -1
-        for place, key in enumerate(work.found):
-            at = sample_hash(key.profile_id)
-            size = sizes.get(key, 0)
-            if taken + size > tally.most_bytes and at != last and place:
-                work.following, work.found = at, work.found[:place]
-                work.looked = place
-                tally.set_keys(work.found, [key for key in work.found if key in sizes])
-                return
-            taken, last = taken + size, at
-
-    def begin_tally(self, work: Work, now_ms: int) -> None:
-        """Tell the tally of a batch where it is."""
-        if work.tally is not None:
-            work.tally.begin(Place(self.partition, self.epoch, work.end, now_ms))
 
     def set_due(self, work: Work, due: dict[ProfileKey, int]) -> None:
         """Add due timers to a batch, but for those that the engine failed on."""
-        work.dropped = [key for key in due if key in self.bad_timers]
-        self.bad_timers.difference_update(work.dropped)
+        work.dropped = self.suspicion.drop_bad(due)
         work.due = {key: at for key, at in due.items() if key not in work.dropped}
-
-    def isolate(self, work: Work) -> None:
-        """Remember what the engine failed on, or how to find it."""
-        looked = work.scanned if work.tally is None else work.tally.keys
-        if work.scan is not None and looked:
-            # The rest of the batch is suspected only if it fails again without the slice.
-            self.suspects.blame(work.scan, looked, work.following)
-            return
-        if work.records == 1 and not work.due:
-            self.poison.add(work.first)
-            self.alone_until = -1
-        elif work.records:
-            self.alone_until = work.end
-            self.alone_size = max(work.records // 2, 1)
-            self.is_timer_suspect = self.is_timer_suspect or bool(work.due)
-        elif len(work.due) == 1:
-            self.bad_timers.update(work.due)
-        else:
-            self.is_timer_suspect = True
 
     def take(self, max_records: int, max_bytes: int, decoder: UpdateDecoder) -> Work:
         """Take the next records, bounded, and decode them."""
-        if self.offset < self.alone_until:
-            max_records = min(max_records, self.alone_size)
+        max_records = self.suspicion.most(self.offset, max_records)
         work = Work(self.offset)
         taken_bytes = 0
         while self.pending and work.records < max_records and taken_bytes < max_bytes:
@@ -262,11 +196,11 @@ class Owner:
     def _decode(self, records: Sequence[InputRecord], decoder: UpdateDecoder, work: Work) -> None:
         decode = decoder.decode
         updates = work.updates
-        topic, partition = self.topics.updates, self.partition
+        topic, partition, poison = self.topics.updates, self.partition, self.suspicion.poison
         last_ms = work.last_ms
         for record in records:
             try:
-                if self.poison and record.offset in self.poison:
+                if poison and record.offset in poison:
                     raise not_applied()
                 found = decode(record, topic, partition)
             except InvalidUpdate as error:

@@ -24,7 +24,7 @@ from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.pace import Pace
 from app.adapters.kafka.publishing import Lose, Publishing, all_published, no_loss
 from app.adapters.kafka.scanning import Scanning
-from app.adapters.kafka.slices import next_slice
+from app.adapters.kafka.slices import begin_tally, next_slice
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.work import Work
 from app.adapters.redis.partition_store import RedisPartitionStore
@@ -257,7 +257,7 @@ class Stream:
         max_records = 0 if sliced.scans_alone else self._limits.max_records
         work = owner.take(max_records, self._limits.max_bytes, self._decoder)
         scan, work.scan, work.tally = sliced.scan, sliced.scan, sliced.tally
-        owner.begin_tally(work, now_ms)
+        begin_tally(owner, work, now_ms)
         clock_ms = owner.clock_ms
         if owner.recovery is not None and work.records == 0 and owner.is_replayed():
             # Whatever the clock had fired before the crash fires first, unheard.

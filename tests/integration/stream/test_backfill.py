@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from app.adapters.kafka.batches import StreamLimits
+from app.adapters.kafka.slices import set_scanned
 from app.adapters.kafka.work import Work
 from app.adapters.redis.definition_store import RedisDefinitionStore
 from app.domain.definitions import DefinitionWrite
@@ -313,10 +314,10 @@ class ScanningOwner(DyingOwner):
         """Commit one slice; return what it has to publish."""
         owner, store, engine = self.owner, self.bus.store, self.owner.engine
         work = Work(owner.offset)
-        work.scan = owner.backfill.next(limit, owner.suspects)
+        work.scan = owner.backfill.next(limit, owner.suspicion.profiles)
         assert work.scan is not None
         keys, following = await store.scan(0, work.scan.tenant, work.scan.start, limit)
-        owner.set_scanned(work, keys, following)
+        set_scanned(owner, work, keys, following)
         states = await store.states({0: engine.missing_states(keys)})
         engine.provide_states(states[0])
         work.scanned = engine.outdated(work.scanned)

@@ -14,6 +14,7 @@ from app.adapters.kafka.scanning import (
     SLICE_S,
     Scanning,
 )
+from app.adapters.kafka.slices import set_scanned
 from app.adapters.kafka.transport import RecordBatch
 from app.adapters.kafka.work import Work
 from app.domain.limits import EngineLimits
@@ -64,7 +65,7 @@ def test_nothing_is_scanned_while_something_is_amiss():
     owner.recovery = Recovery(5, 0, -1, {})
     assert not owner.may_scan
     owner.recovery = None
-    owner.alone_until = 3
+    owner.suspicion.alone_until = 3
     assert not owner.may_scan
     owner.offset = 3
     assert owner.may_scan
@@ -115,13 +116,13 @@ def test_only_batches_with_a_slice_and_little_else_say_how_long_one_takes():
 def test_the_cursor_is_written_with_the_batch_that_looked():
     owner = owner_of()
     work = Work(0)
-    work.scan = owner.backfill.next(2, owner.suspects)
-    owner.set_scanned(work, KEYS, 99)
+    work.scan = owner.backfill.next(2, owner.suspicion.profiles)
+    set_scanned(owner, work, KEYS, 99)
     commit, _ = owner.finish(work, Outcome(0))
     assert commit.meta[FIELD] == "1-a 99"
     last = Work(0)
-    last.scan = owner.backfill.next(2, owner.suspects)
-    owner.set_scanned(last, [], None)
+    last.scan = owner.backfill.next(2, owner.suspicion.profiles)
+    set_scanned(owner, last, [], None)
     commit, outbox = owner.finish(last, Outcome(0))
     assert commit.meta[FIELD] == "1-a done"
     assert outbox is None
@@ -138,15 +139,15 @@ def test_the_first_batch_of_a_catalogue_says_that_nothing_is_scanned_for_it():
 def test_a_failure_is_blamed_on_the_slice_before_the_records():
     owner = owner_of()
     work = Work(1, first=0, records=1, scan=Slice(TENANT, "1-a", 0, 2))
-    owner.set_scanned(work, KEYS, None)
-    owner.isolate(work)
-    assert owner.poison == set()
+    set_scanned(owner, work, KEYS, None)
+    owner.suspicion.blame(work)
+    assert owner.suspicion.poison == set()
     again = Work(0)
-    again.scan = owner.backfill.next(16, owner.suspects)
+    again.scan = owner.backfill.next(16, owner.suspicion.profiles)
     assert again.scans_alone
     assert not owner.may_fire(again)
-    owner.suspects.bad.add(KEYS[0])
-    owner.set_scanned(again, KEYS, None)
+    owner.suspicion.profiles.bad.add(KEYS[0])
+    set_scanned(owner, again, KEYS, None)
     assert again.scanned == KEYS[1:]
-    owner.isolate(Work(1, first=0, records=1))
-    assert owner.poison == {0}
+    owner.suspicion.blame(Work(1, first=0, records=1))
+    assert owner.suspicion.poison == {0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.adapters.kafka.owner import Owner
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.scanning import Scanning
-from app.adapters.kafka.slices import next_slice
+from app.adapters.kafka.slices import cut_slice, next_slice, set_scanned
 from app.adapters.kafka.work import Work
 from app.domain.jobs import JobSegment, JobTask
 from app.domain.limits import EngineLimits
@@ -51,7 +51,7 @@ def test_they_take_turns_while_both_wait():
 def test_a_partition_whose_scan_is_done_has_jobs_only():
     owner = owner_of()
     work = work_of(owner)
-    owner.set_scanned(work, [], None)
+    set_scanned(owner, work, [], None)
     owner.finish(work, Outcome(0))
     assert owner.may_scan
     assert kinds(owner, 2) == [True, True]
@@ -62,15 +62,15 @@ def test_a_search_is_not_broken_off():
     work_of(owner)
     failed = work_of(owner)
     assert failed.tally is not None
-    owner.set_scanned(failed, KEYS, None)
+    set_scanned(owner, failed, KEYS, None)
     assert failed.tally.keys == KEYS
     assert failed.scanned == []
-    owner.isolate(failed)
+    owner.suspicion.blame(failed)
     again = work_of(owner)
     assert isinstance(again.tally, SegmentTally)
     assert again.scans_alone
-    owner.suspects.bad.add(KEYS[0])
-    owner.set_scanned(again, KEYS, None)
+    owner.suspicion.profiles.bad.add(KEYS[0])
+    set_scanned(owner, again, KEYS, None)
     assert (again.tally.keys, again.tally.counts.skipped) == (KEYS[1:], 1)
 
 
@@ -78,7 +78,7 @@ def test_the_batch_that_looked_writes_cursor_and_counts():
     owner = owner_of()
     work_of(owner)
     work = work_of(owner)
-    owner.set_scanned(work, KEYS, 99)
+    set_scanned(owner, work, KEYS, 99)
     assert isinstance(work.tally, SegmentTally)
     work.tally.counts.total = 2
     commit, _ = owner.finish(work, Outcome(0))
@@ -87,11 +87,11 @@ def test_the_batch_that_looked_writes_cursor_and_counts():
 
 def test_a_slice_is_cut_between_two_hashes(monkeypatch):
     hashes = {"a": 1, "b": 2, "c": 2, "d": 3}
-    monkeypatch.setattr("app.adapters.kafka.owner.sample_hash", hashes.__getitem__)
+    monkeypatch.setattr("app.adapters.kafka.slices.sample_hash", hashes.__getitem__)
     owner = owner_of()
     work_of(owner)
     found = [ProfileKey(TENANT, name) for name in hashes]
-    owner.suspects.bad.add(found[0])
+    owner.suspicion.profiles.bad.add(found[0])
     for most, expected in ((10, 1), (20, 3), (45, None)):
         work = work_of(owner)
         if work.tally is None:
@@ -99,8 +99,8 @@ def test_a_slice_is_cut_between_two_hashes(monkeypatch):
         tally = work.tally
         assert isinstance(tally, SegmentTally)
         monkeypatch.setattr(SegmentTally, "most_bytes", most)
-        owner.set_scanned(work, found, 9)
-        owner.cut(work, dict.fromkeys(found[1:], 15))
+        set_scanned(owner, work, found, 9)
+        cut_slice(work, dict.fromkeys(found[1:], 15))
         taken = 4 if expected is None else expected
         assert work.following == (9 if expected is None else list(hashes.values())[expected])
         assert (work.looked, len(tally.keys)) == (taken, taken - 1)
