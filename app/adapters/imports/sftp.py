@@ -78,6 +78,9 @@ def _host_key(text: str) -> paramiko.PKey:
         ) from None
 
 
+_BROKE = "the connection to the SFTP server broke: try again"
+
+
 class SftpFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """Reads files of one server. All methods raise `SourceProblem`, and `OSError` about a file.
 
@@ -290,7 +293,12 @@ def _told() -> Iterator[None]:
     except paramiko.ChannelException:
         raise SourceProblem("the SFTP server refuses another session: try later") from None
     except (paramiko.SSHException, EOFError, ConnectionError, TimeoutError):
-        raise SourceProblem("the connection to the SFTP server broke: try again") from None
+        raise SourceProblem(_BROKE) from None
+    except OSError as error:
+        # What paramiko says of a channel that it has closed itself; a file's errors say more.
+        if error.errno is None and str(error) == "Socket is closed":
+            raise SourceProblem(_BROKE) from None
+        raise
 
 
 def _info(name: str, found: paramiko.SFTPAttributes) -> dict[str, Any]:

@@ -170,6 +170,20 @@ async def test_a_server_that_was_away_is_found_again(server, tmp_path):
     assert server.connections == 2
 
 
+def test_a_session_that_was_closed_is_told_as_a_broken_connection(server):
+    put(server, "m.csv", ["a"] * 400_000)
+    system = SftpFiles(server.options())
+    try:
+        with system.open("exports/m.csv") as file:
+            assert len(file.read(1)) == 1
+            # As when the end of the connection is noticed between two reads.
+            file.raw._file.sftp.sock.close()
+            with pytest.raises(SourceProblem, match="connection to the SFTP server broke"):
+                file.read()
+    finally:
+        system.close()
+
+
 def test_a_server_that_is_silent_is_not_waited_for(server):
     put(server, "m.csv", ["a"])
     system = SftpFiles(server.options(), timeout_s=2)
