@@ -248,14 +248,14 @@ async def test_external_audiences_and_what_else_the_control_plane_does(life: Lif
     await stage.until_live(both_id)
     await stage.until_live(grown_id)
     runs = f"{AIS}/{loyal_id}/runs"
-    run = (await client.post(runs, json={"dataFilterStartTime": 0})).json()
-    run_path = f"{runs}/{run['runId']}"
-    await life.until(run_path, lambda one: one["rows"]["accepted"])
     due_ms = (wall_ms() // 1_000 + 6) * 1_000
     schedule = await scheduled(life, both_id, due_ms)
+    run = (await client.post(runs, json={"dataFilterStartTime": 0})).json()
+    run_path = f"{runs}/{run['runId']}"
     update = {"attributes": {"age": 33}}
     assert (await client.post("/profiles/m-1/updates", json=update)).status_code == 202
     assert (await client.delete("/profiles/p-31")).status_code == 202
+    await life.until(run_path, lambda one: one["rows"]["accepted"])
     stage.kill("worker", "api")
     del life.people["p-31"]
     await eventually(lambda: wall_ms() > due_ms + 500, PATIENCE_S)
