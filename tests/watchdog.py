@@ -16,22 +16,35 @@ from collections.abc import Generator
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
+_exit = os._exit  # A test may have put another in its place.
+
 SPARE_S = 60.0
 """What a test has to end in after its timeout, and what its fixtures have."""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Give the test its timeout and some time."""
-    mark = item.get_closest_marker("timeout")
-    timeout = mark.args[0] if mark is not None else item.config.getini("timeout")
-    yield from _watched(item, float(timeout) + SPARE_S)
+    """Give the test its timeout and some time; one without a timeout may take for ever."""
+    timeout = _timeout_of(item)
+    if timeout:
+        yield from _watched(item, timeout + SPARE_S)
+    else:
+        yield
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """Give the fixtures some time."""
     yield from _watched(item, 2 * SPARE_S)
+
+
+def _timeout_of(item: pytest.Item) -> float:
+    """Return what pytest-timeout goes by: the mark, else the option, else the setting."""
+    mark = item.get_closest_marker("timeout")
+    if mark is not None:
+        return float(mark.args[0])
+    given = item.config.getoption("timeout")
+    return float(item.config.getini("timeout") if given is None else given)
 
 
 def _watched(item: pytest.Item, seconds: float) -> Generator[None]:
@@ -51,4 +64,4 @@ def _give_up(item: pytest.Item, seconds: float) -> None:
     tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]
     os.write(file, (text + "".join(f"{task}\n" for task in tasks)).encode())
     faulthandler.dump_traceback(file)
-    os._exit(1)
+    _exit(1)

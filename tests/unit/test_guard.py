@@ -57,10 +57,23 @@ def test_a_process_whose_test_does_not_end_is_ended(tmp_path):
     assert "left behind" in result.stderr
 
 
-def run(tests: Path) -> subprocess.CompletedProcess[str]:
+def test_a_test_without_a_timeout_is_not_ended(tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "from tests import watchdog\nfrom tests.watchdog import *\nwatchdog.SPARE_S = 0.1\n"
+    )
+    slow = "import threading\ndef test_waits():\n    threading.Event().wait(0.5)\n"
+    (tmp_path / "test_it.py").write_text(slow)
+
+    # As the nightly properties are run: the setting is not in force.
+    result = run(tmp_path, "-o", "timeout=0.2", "--timeout", "0")
+
+    assert result.returncode == 0, result.stderr
+
+
+def run(tests: Path, *more: str) -> subprocess.CompletedProcess[str]:
     options = ["-q", f"--rootdir={_ROOT}", f"-c{_ROOT}/pyproject.toml", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(tests)],
+        [sys.executable, "-m", "pytest", *options, *more, str(tests)],
         cwd=_ROOT,
         capture_output=True,
         text=True,
