@@ -91,7 +91,7 @@ class Tally(Protocol):
 
 
 _Likeness = tuple[int, tuple[int, ...], tuple[str, ...]]
-"""Bit set of the segments that a profile is in, those that it left, namespaces of identities."""
+"""Bits of the job's segments that a profile is in, all it has left, namespaces of identities."""
 
 
 class SegmentTally:
@@ -110,6 +110,7 @@ class SegmentTally:
         self._counts = JobCounts.zero(len(task.segments))
         ordinals = [one.ordinal for one in task.segments]
         self._segments = dict(zip(ordinals, self._counts.segments, strict=True))
+        self._mask = sum(1 << ordinal for ordinal in ordinals)
         self._alike: dict[_Likeness, int] = {}
 
     @property
@@ -149,6 +150,7 @@ class SegmentTally:
     def _add(
         self, members: int, exited: tuple[int, ...], attributes: Callable[[], JsonObject]
     ) -> None:
+        members &= self._mask
         namespaces = tuple(namespaces_of(attributes())) if members else ()
         likeness = (members, exited, namespaces)
         # Most profiles of a slice are like others: each kind is counted segment by segment once.
@@ -159,11 +161,10 @@ class SegmentTally:
         members, exited, namespaces = likeness
         segments = self._segments
         for ordinal in bits(members):
-            if ordinal in segments:
-                count = segments[ordinal]
-                count.realized += profiles
-                for name in namespaces:
-                    count.by_namespace[name] = count.by_namespace.get(name, 0) + profiles
+            count = segments[ordinal]
+            count.realized += profiles
+            for name in namespaces:
+                count.by_namespace[name] = count.by_namespace.get(name, 0) + profiles
         for ordinal in exited:
             if ordinal in segments:
                 segments[ordinal].exited += profiles

@@ -296,8 +296,7 @@ def test_who_is_not_as_the_definitions_want_or_may_change_by_time_is_unpacked():
 def test_a_stored_profile_that_cannot_be_counted_is_left_to_the_engine():
     bench = Bench(glances=True)
     bench.define(catalogue("2-b", ("adult", 1)))
-    for name in ("a", "b"):
-        bench.apply(ProfileUpdate(key(name), Origin("t", 0, 1), AT, attributes={"age": 40}))
+    bench.apply(ProfileUpdate(key("a"), Origin("t", 0, 1), AT, attributes={"age": 40}))
     states = [
         bench.states[key("a")],
         b"\x02torn",
@@ -319,3 +318,12 @@ def test_what_a_profile_was_in_is_told_from_what_it_is_in(memberships):
         bits = sum(1 << ordinal for ordinal in range(memberships) if ordinal not in left)
         state.members = bits.to_bytes(8, "little")
         assert glance(encode(state)).memberships() == (bits, left)
+
+
+def test_a_record_is_not_read_for_segments_that_the_job_does_not_count():
+    state = ProfileState("2-b", b"{", members=b"\2", created=True)
+    state.details[1] = Detail(AT, 1)
+    tally = SegmentTally(task())
+    found = ScannedProfiles(["a"], [encode(state)], (), None, 0)
+    assert count_settled(tally, found, TENANT, "2-b", set(), AT) == {}
+    assert tally.counts == JobCounts([SegmentCount()], 1)
