@@ -133,6 +133,29 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await within(_LEAVE_S, super(driver.AIOKafkaConsumerThread, self).on_thread_stop())
         await self._stop_consumer()
 
+    def close(self) -> None:
+        """Do nothing: `on_thread_stop` closes the consumer, in the loop it belongs to.
+
+        Faust calls this where a rebalance begins while the app stops, and would close client and
+        group from the loop of the app. The consumer then counts as closed, what still runs in the
+        thread is never told to end, and the worker hangs.
+        """
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Let go of tasks that do not heed their cancellation; `mode` waits for them for ever."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LEAVE_S)
+
+    async def _wakeup_timer_in_thread(self) -> None:
+        """Note the time, without the empty call into the loop of the app that `mode` makes.
+
+        In a loop that has just ended the coroutine of that call is never awaited.
+        """
+        self.last_wakeup_at = time.monotonic()
+
     async def _stop_consumer(self) -> None:
         if self._consumer is not None:
             try:
