@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _REFUSED_RETRY_S = 5.0
 _UNAVAILABLE_RETRY_S = 0.3
 _QUIESCE_S = 20.0
+_CLOSE_S = 8.0
 _LONGEST_RETRY_S = 5.0
 
 
@@ -69,8 +70,13 @@ class Assignment:
                 self._begin(self._lease(partition), 0.0)
         self._show()
 
-    async def revoked(self, partitions: Iterable[int]) -> None:
-        """Finish the batch in flight of partitions, then give them up."""
+    async def revoked(self, partitions: Iterable[int], patience_s: float = _QUIESCE_S) -> None:
+        """Finish the batch in flight of partitions, then give them up.
+
+        Args:
+            patience_s: How long to wait for what is being published. Where Kafka takes longer the
+                next owner finds out what became of it.
+        """
         owners = [
             owner
             for partition in partitions
@@ -83,7 +89,7 @@ class Assignment:
             task.cancel()
         await asyncio.gather(*cancelled, return_exceptions=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stream.quiesce(owners), _QUIESCE_S)
+            await asyncio.wait_for(self._stream.quiesce(owners), patience_s)
         for partition in leaving:
             self._stream.owners.pop(partition, None)
             self.refused.pop(partition, None)
@@ -114,7 +120,8 @@ class Assignment:
     async def close(self) -> None:
         """Give up everything, and take nothing any more."""
         self._is_closed = True
-        await self.revoked(list(self._stream.owners))
+        # Whoever stops a worker waits for half a minute at most before killing it.
+        await self.revoked(list(self._stream.owners), _CLOSE_S)
         if self._closing:
             await asyncio.wait(self._closing)
 

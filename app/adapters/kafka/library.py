@@ -67,6 +67,23 @@ def _is_of_kafka(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
 
 
+class _UnderWay(set[Any]):
+    """Batches under way; taking out one that is not among them is no error."""
+
+    def remove(self, batch: Any) -> None:
+        self.discard(batch)
+
+
+def let_retries_fail(producer: AIOKafkaProducer) -> None:
+    """Let a producer, not started yet, fail a batch that waits to be sent again.
+
+    aiokafka takes it out of the batches under way when it waits, and once more when it fails:
+    asyncio then logs a stack trace for each. With another version nothing is changed.
+    """
+    if aiokafka.__version__ == AIOKAFKA_VERSION:
+        producer._message_accumulator._pending_batches = _UnderWay()
+
+
 class _ErrorsOfKafkaInOneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from app.adapters.kafka.library import let_retries_fail
 from app.adapters.kafka.patience import read_error, within
 from app.adapters.kafka.records import OutputRecord
 from app.domain.errors import Fenced, Unavailable
@@ -69,6 +70,7 @@ class _ProducerPublisher:
 
     async def start(self) -> None:
         self._producer = self._make_producer()
+        let_retries_fail(self._producer)
         try:
             await within(_START_TIMEOUT_S, self._producer.start())
         except (KafkaError, TimeoutError, OSError) as error:

@@ -16,7 +16,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from app.adapters.kafka.library import abandon
+from app.adapters.kafka.library import abandon, let_retries_fail
 from app.adapters.kafka.patience import read_error
 from app.domain.errors import ConfigurationError, Unavailable
 from app.domain.partitioning import partition_of
@@ -164,6 +164,7 @@ class UpdateProducer:
             max_request_size=_LARGEST_REQUEST_BYTES,
             request_timeout_ms=int(self._deadline_s * 1000),
         )
+        let_retries_fail(producer)
         try:
             await producer.start()
             await self._check_partitions(producer)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiokafka
 import pytest
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.producer import sender
+from aiokafka.producer import message_accumulator, sender
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -122,6 +123,31 @@ def test_the_sender_tells_in_one_line_that_kafka_failed(
     assert record.getMessage().startswith(told)
     assert bool(record.exc_info) == has_trace
     assert group_coordinator.log.filters == sender.log.filters != []
+
+
+async def fail_while_waiting_to_be_sent_again(*, is_mended: bool) -> list[str]:
+    """Fail a batch that was sent and is to be sent again; return what asyncio complains of."""
+    complaints: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    cluster = SimpleNamespace(leader_for_partition=lambda at: 1)
+    waiting = message_accumulator.MessageAccumulator(cluster, 1_000, 0, 30)
+    if is_mended:
+        library.let_retries_fail(cast(Any, SimpleNamespace(_message_accumulator=waiting)))
+    sent = await waiting.add_message(AT, b"k", b"v", 1)
+    nodes, _ = waiting.drain_by_nodes(set())
+    waiting.reenqueue(nodes[1][AT])
+    waiting.fail_all(KafkaConnectionError("closed"))
+    with pytest.raises(KafkaConnectionError):
+        await sent
+    await asyncio.sleep(0)
+    return complaints
+
+
+async def test_a_batch_that_waits_to_be_sent_again_fails_without_a_stack_trace():
+    (complaint,) = await fail_while_waiting_to_be_sent_again(is_mended=False)
+    assert "_pop_batch" in complaint
+    assert await fail_while_waiting_to_be_sent_again(is_mended=True) == []
 
 
 def test_the_positions_that_are_not_public():
