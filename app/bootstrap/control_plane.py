@@ -21,6 +21,7 @@ from app.adapters.http.explanations import Threads
 from app.adapters.http.metrics import HttpMetrics
 from app.adapters.http.schedule_loop import LoggedFirings, ScheduleLoop
 from app.adapters.imports.wiring import ExternalWiring, external_parts
+from app.adapters.kafka.library import tell_broken_connections
 from app.adapters.kafka.relay import Relay, RelayTarget
 from app.adapters.redis.control_client import connect_control
 from app.adapters.redis.definition_outbox import (
@@ -68,6 +69,7 @@ from app.service.search import Search
 def run_api(settings: Settings) -> None:
     """Serve the control plane until SIGINT or SIGTERM."""
     collect_rarely()
+    tell_broken_connections()
     uvicorn.run(
         build_api(settings),
         host=settings.api_host,

@@ -10,6 +10,7 @@ from app.adapters.datasets.locations import parse_locations
 from app.adapters.datasets.store import FileDatasets
 from app.adapters.kafka.batches import StreamLimits
 from app.adapters.kafka.codecs import InputRules
+from app.adapters.kafka.library import tell_broken_connections
 from app.adapters.kafka.preview_agent import PreviewOptions
 from app.adapters.kafka.records import TopicNames
 from app.adapters.kafka.worker import Worker
@@ -40,6 +41,7 @@ class WorkerProcess:
         """
         # Faust's consumer thread makes its loop by the policy.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        tell_broken_connections()
         status = asyncio.run(self._work())
         if status:
             raise SystemExit(status)

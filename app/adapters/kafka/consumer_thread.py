@@ -141,6 +141,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         thread is never told to end, and the worker hangs.
         """
 
+    def _stopped_set(self) -> None:
+        """Tell the thread to stop, unless it has ended with an error before."""
+        if not self.thread_loop.is_closed():
+            super()._stopped_set()
+
     async def _gather_remaining_tasks(self) -> None:
         """Let go of tasks that do not heed their cancellation; `mode` waits for them for ever."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -162,6 +167,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 await within(_LEAVE_S, self._consumer.stop())
             except TimeoutError:
                 logger.warning("Kafka did not answer while the group was left")
+            except (Exception, asyncio.CancelledError) as error:
+                # A Kafka that went away ends tasks of the consumer in ways it does not expect;
+                # raised from here it would keep the thread from telling that it has ended.
+                logger.warning("the group was not left in order: %r", error)
 
     def highwater(self, tp: TP) -> int:
         """Return the last stable offset: what a reader of committed records can reach."""

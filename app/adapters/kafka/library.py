@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import aiokafka
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import group_coordinator
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 from aiokafka.producer import sender
 from aiokafka.structs import TopicPartition
 
@@ -58,6 +61,33 @@ def hand_out_raw_records(fetcher: Fetcher) -> None:
         for at, result in fetcher._records.items():
             raw[at] = result
         fetcher._records = raw
+
+
+def tell_broken_connections() -> None:
+    """Let a request on a connection that is just being closed fail as one that broke.
+
+    uvloop says so with a `RuntimeError`, where aiokafka expects an `OSError`: the routine that
+    keeps the group ended with it, and with that the worker, when Kafka was killed at that moment.
+    """
+    if aiokafka.__version__ == AIOKAFKA_VERSION:
+        for name in ("send", "_send_sasl_token"):
+            given = getattr(AIOKafkaConnection, name)
+            if not hasattr(given, "__wrapped__"):
+                setattr(AIOKafkaConnection, name, _telling(given))
+
+
+def _telling(send: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(send)
+    def sent(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
+        try:
+            return send(connection, *arguments, **options)
+        except RuntimeError as error:
+            if not _is_of_kafka(error):
+                raise
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"connection broken: {error}") from error
+
+    return sent
 
 
 def _is_of_kafka(error: BaseException | None) -> bool:

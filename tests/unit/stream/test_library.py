@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import aiokafka
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer import message_accumulator, sender
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -148,6 +150,53 @@ async def test_a_batch_that_waits_to_be_sent_again_fails_without_a_stack_trace()
     (complaint,) = await fail_while_waiting_to_be_sent_again(is_mended=False)
     assert "_pop_batch" in complaint
     assert await fail_while_waiting_to_be_sent_again(is_mended=True) == []
+
+
+class ClosedWriter:
+    """A stream of uvloop's whose transport has just been closed."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def write(self, data: bytes) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def connection_writing(error: Exception) -> AIOKafkaConnection:
+    connection = AIOKafkaConnection("127.0.0.1", 1, request_timeout_ms=1_000)
+    connection._reader = asyncio.StreamReader()
+    connection._read_task = asyncio.get_running_loop().create_future()
+    connection._writer = ClosedWriter(error)
+    connection._versions = {request.API_KEY: (0, 4) for request in [HeartbeatRequest]}
+    return connection
+
+
+HEARTBEAT = HeartbeatRequest("group", 1, "member")
+CLOSED = RuntimeError(
+    "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+)
+
+
+async def test_a_connection_that_is_being_closed_tells_that_it_broke(monkeypatch):
+    for name in ("send", "_send_sasl_token"):
+        monkeypatch.setattr(AIOKafkaConnection, name, getattr(AIOKafkaConnection, name))
+    connection = connection_writing(CLOSED)
+    with pytest.raises(RuntimeError):
+        connection.send(HEARTBEAT)
+    library.tell_broken_connections()
+    library.tell_broken_connections()
+    with pytest.raises(KafkaConnectionError, match="the handler is closed"):
+        connection.send(HEARTBEAT)
+    assert not connection.connected()
+    with pytest.raises(KafkaConnectionError):
+        connection_writing(CLOSED)._send_sasl_token(b"x")
+    connection = connection_writing(RuntimeError("ours"))
+    with pytest.raises(RuntimeError, match="ours"):
+        connection.send(HEARTBEAT)
+    connection.close()
 
 
 def test_the_positions_that_are_not_public():
