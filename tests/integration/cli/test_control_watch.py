@@ -137,6 +137,15 @@ def test_a_definition_that_is_removed_meanwhile_ends_the_waiting(control: Contro
     assert "[SEG-DEFINITION-NOT-FOUND-404]" in err
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """A shell's background jobs ignore SIGINT, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_waiting_is_stopped_with_ctrl_c(control: Control) -> None:
     segment_id = control.create("one")
     with started(control, "definitions", "watch", segment_id) as process:
