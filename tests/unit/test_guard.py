@@ -57,6 +57,23 @@ def test_a_process_whose_test_does_not_end_is_ended(tmp_path):
     assert "left behind" in result.stderr
 
 
+def test_what_a_test_waits_for_is_told_before_its_timeout(tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "from tests import watchdog\nfrom tests.watchdog import *\nwatchdog._BEFORE_S = 0.8\n"
+    )
+    waits = (
+        "import asyncio\nasync def never_comes():\n    await asyncio.Event().wait()\n"
+        "async def test_waits():\n    await never_comes()\n"
+    )
+    (tmp_path / "test_it.py").write_text(waits)
+
+    result = run(tmp_path, "--timeout", "1")
+
+    assert "Timeout (>1.0s)" in result.stdout
+    assert "test_waits did not end within 0 s" in result.stderr
+    assert f"  never_comes ({tmp_path / 'test_it.py'}:3)\n  Event.wait (" in result.stderr
+
+
 def test_a_test_without_a_timeout_is_not_ended(tmp_path):
     (tmp_path / "conftest.py").write_text(
         "from tests import watchdog\nfrom tests.watchdog import *\nwatchdog.SPARE_S = 0.1\n"
