@@ -89,7 +89,8 @@ class Assignment:
             task.cancel()
         await asyncio.gather(*cancelled, return_exceptions=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stream.quiesce(owners), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self._stream.quiesce(owners)
         for partition in leaving:
             self._stream.owners.pop(partition, None)
             self.refused.pop(partition, None)

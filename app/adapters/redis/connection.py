@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -80,15 +81,46 @@ def connect(url: str, *, connections: int = 16, timeout_s: float = 10.0) -> Redi
         **network,
     )
     pool = redis.connection_pool
-    pool.connection_class = type("Connection", (_PackedInC, pool.connection_class), {})
+    pool.connection_class = type("Connection", (_Sending, pool.connection_class), {})
     return redis
 
 
-class _PackedInC:
-    """Packs commands with hiredis; redis-py's asyncio connection does it in Python.
+class _Sending:
+    """How commands are packed and sent.
 
-    Measured: 0.2 µs an argument, not 2 µs, and a batch has thousands.
+    They are packed with hiredis; redis-py's asyncio connection does it in Python. Measured: 0.2 µs
+    an argument, not 2 µs, and a batch has thousands.
     """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        """Send, as redis-py does, but heed every cancellation.
+
+        It uses `asyncio.wait_for`, which loses one that comes as the command has just been sent
+        (Python 3.11). Whoever stops a task by cancelling it then waits for it for ever. This also
+        saves a task for each command.
+        """
+        connection: Any = self
+        if not connection.is_connected:
+            await connection.connect_check_health(check_health=False)
+        if check_health:
+            await connection.check_health()
+        if isinstance(command, str):
+            command = command.encode()
+        try:
+            async with asyncio.timeout(connection.socket_timeout):
+                await connection._send_packed_command(  # noqa: SLF001 - there is no public one
+                    [command] if isinstance(command, bytes) else command
+                )
+        except BaseException as error:
+            # A part may have been sent.
+            await connection.disconnect(nowait=True)
+            if isinstance(error, asyncio.TimeoutError):
+                raise TimeoutError("Timeout writing to socket") from None
+            if isinstance(error, OSError):
+                raise ConnectionError(f"Error while writing to socket: {error}") from error
+            raise
 
     def pack_command(self, *args: Any) -> list[bytes]:
         return [hiredis.pack_command(_separate(args))]

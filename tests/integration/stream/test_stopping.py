@@ -28,8 +28,7 @@ async def test_a_worker_that_is_told_to_stop_as_a_rebalance_begins_leaves_the_gr
             revoked.append(partitions)
 
         consumer.threadsafe_partitions_revoked = when_stopping
-        second = bus.worker()
-        async with bus.task_of(second, set()):
+        async with bus.running(ready={0, 1}):
             assert await task == 0
             assert revoked
             assert await bus.positions.group_members() == 1
