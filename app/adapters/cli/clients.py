@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from app.adapters.kafka.library import Producer
 from app.domain.errors import ConfigurationError, Unavailable
 
 _START_TIMEOUT_S = 20.0
@@ -61,7 +62,7 @@ async def start_producer(access: KafkaAccess) -> AIOKafkaProducer:
     Raises:
         Unavailable: If Kafka does not answer.
     """
-    producer = AIOKafkaProducer(
+    producer = Producer(
         **access.options,
         enable_idempotence=True,
         linger_ms=5,

@@ -104,14 +104,17 @@ class _UnderWay(set[Any]):
         self.discard(batch)
 
 
-def let_retries_fail(producer: AIOKafkaProducer) -> None:
-    """Let a producer, not started yet, fail a batch that waits to be sent again.
+class Producer(AIOKafkaProducer):  # type: ignore[misc] # has no types
+    """A producer whose batches may fail while they wait to be sent again.
 
-    aiokafka takes it out of the batches under way when it waits, and once more when it fails:
-    asyncio then logs a stack trace for each. With another version nothing is changed.
+    aiokafka takes such a one out of the batches under way when it waits, and once more when it
+    fails: asyncio then logs a stack trace for each. With another version nothing is changed.
     """
-    if aiokafka.__version__ == AIOKAFKA_VERSION:
-        producer._message_accumulator._pending_batches = _UnderWay()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if aiokafka.__version__ == AIOKAFKA_VERSION:
+            self._message_accumulator._pending_batches = _UnderWay()
 
 
 class _ErrorsOfKafkaInOneLine(logging.Filter):

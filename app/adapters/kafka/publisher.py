@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from app.adapters.kafka.library import let_retries_fail
+from app.adapters.kafka.library import Producer
 from app.adapters.kafka.patience import read_error, within
 from app.adapters.kafka.records import OutputRecord
 from app.domain.errors import Fenced, Unavailable
@@ -70,7 +70,6 @@ class _ProducerPublisher:
 
     async def start(self) -> None:
         self._producer = self._make_producer()
-        let_retries_fail(self._producer)
         try:
             await within(_START_TIMEOUT_S, self._producer.start())
         except (KafkaError, TimeoutError, OSError) as error:
@@ -226,9 +225,7 @@ def transactional_publisher(
         application_id: The consumer group, and first part of the transactional id.
     """
     name = f"{application_id}-{partition}"
-    return TransactionalPublisher(
-        lambda: AIOKafkaProducer(**client, transactional_id=name), application_id
-    )
+    return TransactionalPublisher(lambda: Producer(**client, transactional_id=name), application_id)
 
 
 class IdempotentPublisher(_ProducerPublisher):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from app.adapters.kafka.library import let_retries_fail
+from app.adapters.kafka.library import Producer
 from app.adapters.kafka.patience import within
 from app.adapters.waits import set_within
 from app.domain.definitions import DefinitionRecord
@@ -215,12 +215,11 @@ class Relay:
 
     async def _started_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._producer = AIOKafkaProducer(
+            self._producer = Producer(
                 **self._target.options,
                 transactional_id=self._target.transactional_id,
                 transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
             )
-            let_retries_fail(self._producer)
             await self._producer.start()
         return self._producer
 

@@ -16,7 +16,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from app.adapters.kafka.library import abandon, let_retries_fail
+from app.adapters.kafka.library import Producer, abandon
 from app.adapters.kafka.patience import read_error
 from app.domain.errors import ConfigurationError, Unavailable
 from app.domain.partitioning import partition_of
@@ -157,14 +157,13 @@ class UpdateProducer:
             return self._producer
 
     async def _new(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+        producer = Producer(
             **self._target.options,
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_LARGEST_REQUEST_BYTES,
             request_timeout_ms=int(self._deadline_s * 1000),
         )
-        let_retries_fail(producer)
         try:
             await producer.start()
             await self._check_partitions(producer)

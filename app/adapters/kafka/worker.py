@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, cast
 
-from aiokafka import AIOKafkaProducer
 from faust.types import TP
 from redis.asyncio import Redis
 
@@ -28,6 +27,7 @@ from app.adapters.kafka.faust_app import make_app
 from app.adapters.kafka.health import HealthServer
 from app.adapters.kafka.job_agent import JobAgent
 from app.adapters.kafka.library import (
+    Producer,
     ignore_unread_errors,
     shorten_errors,
     shorten_transaction_backoff,
@@ -226,7 +226,7 @@ class Worker:
         if options.is_exactly_once:
             return transactional_publisher(settings, options.application_id, partition)
         return IdempotentPublisher(
-            lambda: AIOKafkaProducer(**settings, enable_idempotence=True),
+            lambda: Producer(**settings, enable_idempotence=True),
             self._consumer.thread.commit_with_metadata,
         )
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import aiokafka
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.producer import message_accumulator, sender
+from aiokafka.producer import sender
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport import consumer
+from faust.transport.drivers import aiokafka as driver
+from mode import Service
+from mode.threads import ServiceThread
 
 from app.adapters.kafka import library
+from app.adapters.kafka.consumer_thread import BatchConsumerThread
 from app.adapters.kafka.transport import BatchConsumer
 
 
@@ -127,7 +132,7 @@ def test_the_sender_tells_in_one_line_that_kafka_failed(
     assert group_coordinator.log.filters == sender.log.filters != []
 
 
-async def fail_while_waiting_to_be_sent_again(*, is_mended: bool) -> list[str]:
+async def fail_while_waiting_to_be_sent_again(kind: type[AIOKafkaProducer]) -> list[str]:
     """Fail a batch that was sent and is to be sent again; return what asyncio complains of.
 
     Not of futures that nobody reads: it does so when they are collected, whenever that is.
@@ -139,10 +144,10 @@ async def fail_while_waiting_to_be_sent_again(*, is_mended: bool) -> list[str]:
             complaints.append(context["message"])
 
     asyncio.get_running_loop().set_exception_handler(complain)
-    cluster = SimpleNamespace(leader_for_partition=lambda at: 1)
-    waiting = message_accumulator.MessageAccumulator(cluster, 1_000, 0, 30)
-    if is_mended:
-        library.let_retries_fail(cast(Any, SimpleNamespace(_message_accumulator=waiting)))
+    producer = kind()
+    producer._closed = True  # It was never started.
+    waiting = producer._message_accumulator
+    waiting._cluster = SimpleNamespace(leader_for_partition=lambda at: 1)
     sent = await waiting.add_message(AT, b"k", b"v", 1)
     nodes, _ = waiting.drain_by_nodes(set())
     waiting.reenqueue(nodes[1][AT])
@@ -154,9 +159,9 @@ async def fail_while_waiting_to_be_sent_again(*, is_mended: bool) -> list[str]:
 
 
 async def test_a_batch_that_waits_to_be_sent_again_fails_without_a_stack_trace():
-    (complaint,) = await fail_while_waiting_to_be_sent_again(is_mended=False)
+    (complaint,) = await fail_while_waiting_to_be_sent_again(AIOKafkaProducer)
     assert "_pop_batch" in complaint
-    assert await fail_while_waiting_to_be_sent_again(is_mended=True) == []
+    assert await fail_while_waiting_to_be_sent_again(library.Producer) == []
 
 
 class ClosedWriter:
@@ -177,7 +182,7 @@ def connection_writing(error: Exception) -> AIOKafkaConnection:
     connection._reader = asyncio.StreamReader()
     connection._read_task = asyncio.get_running_loop().create_future()
     connection._writer = ClosedWriter(error)
-    connection._versions = {request.API_KEY: (0, 4) for request in [HeartbeatRequest]}
+    connection._versions = {HeartbeatRequest.API_KEY: (0, 4)}
     return connection
 
 
@@ -213,6 +218,14 @@ def test_the_positions_that_are_not_public():
     assert "last_stable_offset" in dir(aiokafka.AIOKafkaConsumer)
     parameters = inspect.signature(fetcher.Fetcher.fetched_records).parameters
     assert {"partitions", "timeout", "max_records"} <= parameters.keys()
+
+
+def test_what_the_reading_thread_does_otherwise_is_still_asked_of_it():
+    assert "self._thread.close()" in inspect.getsource(consumer.ThreadDelegateConsumer.close)
+    assert BatchConsumerThread.close is not driver.AIOKafkaConsumerThread.close
+    for name in ("_stopped_set", "_gather_remaining_tasks", "_wakeup_timer_in_thread"):
+        assert getattr(BatchConsumerThread, name) is not getattr(ServiceThread, name)
+        assert f"self.{name}()" in inspect.getsource(ServiceThread) + inspect.getsource(Service)
 
 
 def test_fausts_gaps_and_commits_are_off():
