@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from tests.integration.stream.harness import eventually
 
@@ -45,12 +46,11 @@ async def test_what_faust_does_where_a_rebalance_begins_while_it_stops_changes_n
 
 async def test_a_task_that_does_not_heed_its_cancellation_does_not_hold_a_worker_up(bus):
     """As aiokafka's may: one that awaits another while that one swallows the cancellation."""
-    is_over = asyncio.Event()
     kept: list[asyncio.Task[None]] = []
 
     async def stubborn():
         deadline = time.monotonic() + 60
-        while not is_over.is_set() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             try:
                 await asyncio.sleep(0.1)
             except asyncio.CancelledError:
@@ -65,4 +65,21 @@ async def test_a_task_that_does_not_heed_its_cancellation_does_not_hold_a_worker
     assert time.monotonic() - started < 20
     assert not kept[0].done()
     kept[0]._log_destroy_pending = False  # type: ignore[attr-defined]
-    is_over.set()
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("closed"), asyncio.CancelledError()])
+async def test_a_consumer_that_closes_with_an_error_does_not_hold_a_worker_up(bus, error):
+    """As aiokafka's does where Kafka goes away meanwhile."""
+    async with bus.running() as worker:
+        thread = worker._app.consumer._thread
+        stop = thread._consumer.stop
+
+        async def fails():
+            await stop()
+            raise error
+
+        thread._consumer.stop = fails
+        started = time.monotonic()
+    assert time.monotonic() - started < 20
+    # Whoever tells a thread to stop that has ended is told nothing.
+    thread._stopped_set()
